@@ -16,7 +16,7 @@ PACKAGING := pyproject.toml setup.py constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo studio train-env pipeline check test test-all test-contract isaaclab-test test-lerobot cluster-test robosuite-env robosuite-test image-test durations lint format docs docs-links docs-pictures clean
+.PHONY: help demo studio train-env pipeline check test test-all test-contract isaaclab-test test-lerobot cluster-test robosuite-env robosuite-test image-test image-sbom durations lint format docs docs-links docs-pictures clean
 
 # Tests run on all cores; tests of one file share their fixtures. MIMIC_TEST_REQUIRES=train,opengl,... turns missing requirements
 # from skips into failures (tests/requires.py).
@@ -38,6 +38,7 @@ help:
 	@echo "make robosuite-env  install robosuite 1.5 in $(ROBOSUITE) (1.2 GB), for sim=robosuite"
 	@echo "make robosuite-test install $(ROBOSUITE) and run the tests of the engine robosuite"
 	@echo "make image-test     build docker/Dockerfile.cpu (apt-get install buildah podman mmdebstrap) and compare its dataset with a native run"
+	@echo "make image-sbom     write the bill of materials (CycloneDX) of this image to build/sbom.cdx.json"
 	@echo "make durations      run the tests and list those above 10 CPU seconds that are not marked slow"
 	@echo "make lint           run ruff and mypy"
 	@echo "make format         format the code with ruff"
@@ -78,7 +79,7 @@ test-lerobot: $(LEROBOT)/.done
 
 # Slurm listens on free ports while the tests run, and accepts only requests that are signed with its new key.
 cluster-test: $(VENV)/.dev $(VENV)/.ray
-	MIMIC_TEST_REQUIRES=slurm,ray $(BIN)/python -m pytest -m cluster tests/cluster $(PYTEST_ARGS)
+	MIMIC_TEST_REQUIRES=slurm,ray,submitit $(BIN)/python -m pytest -m cluster tests/cluster $(PYTEST_ARGS)
 
 robosuite-env: $(ROBOSUITE)/.done
 
@@ -89,6 +90,10 @@ robosuite-test: $(VENV)/.dev $(ROBOSUITE)/.done
 # IMAGE_BUILD_FLAGS: flags of the build, such as the folders of a local package index.
 image-test: $(VENV)/.mujoco
 	docker/test_image.sh $(BIN)/mimic
+
+image-sbom: $(VENV)/.mujoco
+	$(PIP) install -c constraints.txt cyclonedx-bom
+	$(BIN)/python docker/sbom.py localhost/isaaclab-mimic-ext:cpu build/sbom.cdx.json
 
 # Reports only: the exit code does not depend on the durations or on failing tests.
 durations: $(VENV)/.dev $(VENV)/.train
@@ -139,7 +144,7 @@ $(VENV)/.dev: $(PACKAGING) | $(VENV)/bin/python
 	@touch $@ $(VENV)/.mujoco
 
 $(VENV)/.ray: $(PACKAGING) | $(VENV)/.mujoco
-	$(PIP) install -c constraints.txt -e '.[ray]'
+	$(PIP) install -c constraints.txt -e '.[ray,submitit]'
 	@touch $@
 
 # Installed without their own dependencies; the extra `train` in pyproject.toml has the reason.

@@ -57,6 +57,16 @@ def same_command_line(verb: str, **fields: Any) -> str:
     return _shell_line([*_start_of(verb), *map(_with_absolute_path, kept), *changed])
 
 
+def words_of_same_command(*left_out: str) -> list[str]:
+    """Return the flags and overrides of the command that is running, with absolute paths, without some fields.
+
+    Args:
+        left_out: names of fields, or of groups with all of their fields.
+    """
+    kept = [word for word in program.arguments if word.lstrip("+").partition("=")[0].partition(".")[0] not in left_out]
+    return [*_config_dir_flags(), *map(_with_absolute_path, kept)]
+
+
 def as_comment(verb: str) -> str:
     """Return the command that is running as the first line of a YAML file, for `words_in_comment`; empty without one.
 

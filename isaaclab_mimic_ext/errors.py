@@ -1,6 +1,6 @@
 """Errors for users: a message states place, rule, value, choices and remedy; a class has an exit code."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -107,9 +107,17 @@ class BudgetExhausted(MimicError):
 
 
 class MoreBlocksNeeded(MimicError):
-    """The blocks of a run do not reach its target."""
+    """The blocks of a run do not reach its target.
+
+    Args:
+        blocks: indices of the blocks to run.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, blocks: Sequence[int] = ()):
+        super().__init__(message)
+        self.blocks = tuple(blocks)
 
 
 class Interrupted(MimicError):

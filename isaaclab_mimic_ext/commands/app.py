@@ -7,6 +7,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -155,6 +156,7 @@ class _Job:
     def __init__(self, script: str, main: Main, program: Sequence[str]):
         self.script, self.main, self.program = script, main, program
         self.outputs = SweepOutputs(script)
+        self.can_resume = any(field.name == "resume" for field in fields(SCRIPT_SCHEMAS[script]))
         self.exit_code = 0
         self.task_file = ""
         """File that the task was taken from; empty if none."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from isaaclab_mimic_ext.command_lines import command_line, same_command_line
+from isaaclab_mimic_ext.commands.cluster import run_on_cluster
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError
@@ -33,6 +34,8 @@ def main(cfg: GenerateCfg) -> RunResult:
         Interrupted: a signal ended the run; the demos are in the output folder, in an unfinished file.
         MimicError: the run failed.
     """
+    if cfg.cluster.scheduler is not None:
+        return run_on_cluster(cfg)
     cfg = large = with_block(cfg)
     if cfg.debug:
         cfg = _debug_run(cfg)

@@ -95,6 +95,8 @@ def start_engine(cfg: Any) -> None:
     task, sim = getattr(cfg, "task", None), getattr(cfg, "sim", None)
     if not isinstance(task, TaskRef) or not isinstance(sim, SimCfg):
         return
+    if isinstance(cfg, GenerateCfg) and cfg.cluster.scheduler is not None:
+        return  # The engine runs on the nodes.
     from isaaclab_mimic_ext.envs.factory import ENGINE_TITLES, choose_engine, isaaclab_scene
 
     engine, reason = _engine_of_started_run(cfg) or choose_engine(sim, task.name, _batched(cfg))

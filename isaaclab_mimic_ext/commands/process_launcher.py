@@ -38,9 +38,11 @@ class Sweep(Protocol):
 
     Attributes:
         program: first words of the command line of each job.
+        can_resume: whether the command has the field `resume`.
     """
 
     program: Sequence[str]
+    can_resume: bool
 
     def note_failure(self, exit_code: int) -> None:
         """Keep the exit code of the first failure as that of the sweep."""
@@ -52,12 +54,13 @@ class ProcessLauncher(Launcher):
     def __init__(self) -> None:
         self.config: DictConfig = DictConfig({})
         self.sweep: Sweep
+        self._failed: list[str] = []
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
         self.config, self.sweep = config, task_function.__self__
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs of a sweep, one after the other. A failing job does not end the sweep.
+        """Run the jobs of a sweep. A failing job does not end the sweep; at the end, the failed jobs are listed.
 
         Raises:
             Interrupted: a signal ended the sweep and the running job, to which it was forwarded.
@@ -66,17 +69,30 @@ class ProcessLauncher(Launcher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         log.info("Launching %s, each in a separate process", counted(len(job_overrides), "job"))
+        returns = self._run_all(job_overrides, initial_job_idx)
+        if self._failed:
+            listed = "".join(f"\n\t{line}" for line in self._failed)
+            log.error("%s of %d failed:%s", counted(len(self._failed), "job"), len(job_overrides), listed)
+        return returns
+
+    def _run_all(self, jobs: Sequence[Sequence[str]], first_number: int) -> list[JobReturn]:
+        """Run the jobs, one after the other."""
         returns = []
         with _ForwardedSignals() as signals:
-            for number, overrides in enumerate(job_overrides, initial_job_idx):
+            for number, overrides in enumerate(jobs, first_number):
                 exit_code = self._run(number, overrides, signals)
                 if signals.received:
                     raise Interrupted(f"job {number} of the sweep was running", signals.received)
-                if exit_code != 0:
-                    log.info("\t#%d failed: exit code %d", number, exit_code)
-                    self.sweep.note_failure(exit_code)
-                returns.append(JobReturn(overrides=overrides, status=JobStatus.COMPLETED))
+                returns.append(self._returned(number, overrides, exit_code))
         return returns
+
+    def _returned(self, number: int, overrides: Sequence[str], exit_code: int) -> JobReturn:
+        """Note how a job has ended. Hydra's sweeper would end the sweep at a job with the status `FAILED`."""
+        if exit_code != 0:
+            log.info("\t#%d failed: exit code %d", number, exit_code)
+            self._failed.append(f"#{number} : {shlex.join(overrides)}: exit code {exit_code}")
+            self.sweep.note_failure(exit_code)
+        return JobReturn(overrides=overrides, status=JobStatus.COMPLETED)
 
     def _run(self, number: int, overrides: Sequence[str], signals: "_ForwardedSignals") -> int:
         log.info("\t#%d : %s", number, shlex.join(overrides))

@@ -39,7 +39,8 @@ def words_of_resumed(words: Sequence[str], schema: type) -> list[str]:
     if given.get("resume") != "true" or not {"resume", "output_dir"} <= names:
         return []
     if "output_dir" not in given:
-        _check_folder_is_fixed(given.keys(), schema)
+        if "hydra.job.num" not in given:  # The folder of a sweep's job does not contain the date of the job.
+            _check_folder_is_fixed(given.keys(), schema)
         return []
     folder = Path(unquoted(given["output_dir"]))
     files = (path for name in _FILES for path in _places(folder, name, "block" in given) if path.is_file())

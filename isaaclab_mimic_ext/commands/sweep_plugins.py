@@ -15,6 +15,12 @@ from hydra.plugins.plugin import Plugin
 from omegaconf import DictConfig
 
 from isaaclab_mimic_ext.commands.process_launcher import ProcessLauncher
+from isaaclab_mimic_ext.commands.submitit_launcher import (
+    SETTINGS,
+    SLURM_SETTINGS,
+    SubmititLocalLauncher,
+    SubmititSlurmLauncher,
+)
 
 
 class _OutputChecks:
@@ -76,5 +82,27 @@ class LenientSweeper(CheckingSweeper):
     is_strict = False
 
 
-LAUNCHERS: dict[str, type[Plugin]] = {"basic": CheckingBasicLauncher, "process": CheckingProcessLauncher}
-SWEEPERS: dict[str, type[Plugin]] = {"basic": CheckingSweeper, "process": LenientSweeper}
+class CheckingSubmititSlurmLauncher(_CheckingLauncher, SubmititSlurmLauncher):
+    """Launcher for jobs on Slurm."""
+
+    is_strict = False
+
+
+class CheckingSubmititLocalLauncher(_CheckingLauncher, SubmititLocalLauncher):
+    """Launcher for jobs that submitit starts on this machine."""
+
+    is_strict = False
+
+
+LAUNCHERS: dict[str, tuple[type[Plugin], dict[str, Any]]] = {
+    "basic": (CheckingBasicLauncher, {}),
+    "process": (CheckingProcessLauncher, {}),
+    "submitit_local": (CheckingSubmititLocalLauncher, SETTINGS),
+    "submitit_slurm": (CheckingSubmititSlurmLauncher, SETTINGS | SLURM_SETTINGS),
+}
+"""Name -> launcher, and its settings with their defaults."""
+_OF_SWEEPERS: dict[str, Any] = {"max_batch_size": None, "params": {}}
+SWEEPERS: dict[str, tuple[type[Plugin], dict[str, Any]]] = {
+    "basic": (CheckingSweeper, _OF_SWEEPERS),
+    "process": (LenientSweeper, _OF_SWEEPERS),
+}

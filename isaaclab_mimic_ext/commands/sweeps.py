@@ -3,7 +3,6 @@
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -14,14 +13,13 @@ _PLUGINS = f"{_NAMESPACE}.isaaclab_mimic_ext"
 
 
 def register_sweeps() -> None:
-    """Register the launchers and sweepers `basic` and `process`; `basic` replaces Hydra's, the default."""
+    """Register launchers and sweepers. `basic` replaces Hydra's default; `submitit_*` those of hydra-submitit-launcher."""
     plugins = Plugins.instance()
     # Plugins.instance() imports Hydra's plugins again, so the classes based on them must be defined after it.
     from isaaclab_mimic_ext.commands.sweep_plugins import LAUNCHERS, SWEEPERS
 
-    of_sweepers: dict[str, Any] = {"max_batch_size": None, "params": {}}
-    for group, named, settings in (("launcher", LAUNCHERS, {}), ("sweeper", SWEEPERS, of_sweepers)):
-        for name, plugin in named.items():
+    for group, named in (("launcher", LAUNCHERS), ("sweeper", SWEEPERS)):
+        for name, (plugin, settings) in named.items():
             plugin.__module__ = _PLUGINS  # Hydra locates a plugin by this name and the name of its class.
             setattr(_plugins_module(), plugin.__name__, plugin)
             plugins.register(plugin)

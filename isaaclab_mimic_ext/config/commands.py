@@ -10,6 +10,7 @@ from omegaconf import MISSING
 
 from isaaclab_mimic_ext.config.bounds import bounded, file_rule, folder_rule, scene_device_fault, suffix_rule
 from isaaclab_mimic_ext.config.cameras import CamerasCfg
+from isaaclab_mimic_ext.config.cluster import COLLECT_MODES, ClusterCfg
 from isaaclab_mimic_ext.config.dataset_commands import (
     ExportDatasetCfg,
     ImportDatasetCfg,
@@ -85,6 +86,8 @@ class GenerateCfg(MimicEnvCfg, SceneCfg):
     with `block_size`: the index of the job in a job array of Slurm, Kubernetes or PBS. A block that exists is resumed."""
     block_size: int | None = bounded(None, at_least=1)
     """Number of trials of a block; null: 1000. All blocks of a run have the same size."""
+    cluster: ClusterCfg = field(default_factory=ClusterCfg)
+    """Job array that generates the run in blocks: `+cluster=slurm`."""
     enable_cameras: bool = False
     """Record pictures of cameras. `sim=mujoco_warp` draws all envs together; the other engines draw one env after the
     other with OpenGL, which is slow."""
@@ -304,10 +307,6 @@ class CollectDataGenCfg:
     was started."""
 
 
-COLLECT_MODES = ("copy", "links")
-"""Content of the dataset of collected blocks: their demos, or links to them."""
-
-
 @dataclass
 class CollectCfg:
     """Collect the blocks of a run (`mimic generate block=`) into one dataset.
@@ -319,8 +318,10 @@ class CollectCfg:
     output_dir: str = bounded(MISSING, **folder_rule("datasets/my_run"))
     """Folder of the run, which contains the folder `blocks`."""
     mode: str = bounded("copy", choices=COLLECT_MODES)
-    """`copy`: the demos are copied into `demo.hdf5`, which then does not need the blocks. `links`: `demo.hdf5` contains
-    links to the demos in the files of the blocks: keep and move them together. Links take seconds and no space."""
+    """`copy`: the demos are copied into `demo.hdf5`, which then does not need the blocks. `shards`: the files of the blocks
+    are copied to `demo_shards`, several times faster, and `demo.hdf5` contains links to their demos. `links`: `demo.hdf5`
+    contains links to the demos in the files of the blocks: keep and move them together. Links take seconds and no space.
+    `manifest`: only `manifest.json` is written, which lists the files of the blocks; for your own loader."""
     datagen_config: CollectDataGenCfg = field(default_factory=CollectDataGenCfg)
     overwrite: bool = False
     """Replace a run in `output_dir` that was not collected from its blocks."""

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from isaaclab_mimic_ext.config.commands import SCRIPT_SCHEMAS
 from isaaclab_mimic_ext.config.help import has_field
 
-ADDED = ("sweep",)
+ADDED = ("sweep", "cluster")
 """Groups that no command has by default: `+sweep=<option>` adds one."""
 
 

@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.errors import SimulatorUnavailable
 from isaaclab_mimic_ext.progress import shown, tracked
 from isaaclab_mimic_ext.run.trial_records import RunRecords
 from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.task.reasons import WORKER_DIED
 
 _WIDTH, _HEIGHT = 240, 180
 """Size of a frame [pixels]."""
@@ -45,9 +46,9 @@ class Pictures:
 
 
 def choose_failures(records: RunRecords, reasons: Sequence[str], max_per_reason: int) -> list[int]:
-    """Rows of the failed trials to draw: the first `max_per_reason` of each reason."""
+    """Rows of the failed trials to draw: the first `max_per_reason` of each reason that a rerun survives."""
     rows: list[int] = []
-    for reason in list(reasons)[:_MAX_REASONS]:
+    for reason in [each for each in reasons if each != WORKER_DIED][:_MAX_REASONS]:
         rows += np.flatnonzero(~records.success & (records.reason == reason))[:max_per_reason].tolist()
     return rows
 

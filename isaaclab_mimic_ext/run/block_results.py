@@ -180,7 +180,8 @@ def more_needed(folder: Path, blocks: Sequence[BlockResult], rules: DataGenConfi
     command = command_line("generate", resume=True, output_dir=folder, **target, block=needed[0])
     return MoreBlocksNeeded(
         f"output_dir: {counted(len(complete), 'complete block')} of {folder} with {done} of "
-        f"{counted(rules.generation_num_trials, unit)}{listed}; run blocks {ranges(needed)}, the first one with: {command}"
+        f"{counted(rules.generation_num_trials, unit)}{listed}; run blocks {ranges(needed)}, the first one with: {command}",
+        needed,
     )
 
 

@@ -3,25 +3,20 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.command_lines import comment_of, words_in_comment
 from isaaclab_mimic_ext.config import GenerateCfg
-from isaaclab_mimic_ext.config.commands import COLLECT_MODES
 from isaaclab_mimic_ext.errors import OutputError
-from isaaclab_mimic_ext.files.dataset_file import DatasetFile, fixed, fixed_texts
+from isaaclab_mimic_ext.files.dataset_file import fixed
 from isaaclab_mimic_ext.files.folder import log_file
-from isaaclab_mimic_ext.files.hdf5 import damage_errors, open_hdf5
-from isaaclab_mimic_ext.files.shards import LINKED_FILES
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, write_errors, write_json, write_text
-from isaaclab_mimic_ext.progress import phase
 from isaaclab_mimic_ext.run.block_results import (
     BlockResult,
     check_has_blocks,
@@ -32,17 +27,15 @@ from isaaclab_mimic_ext.run.block_results import (
     summary_of,
 )
 from isaaclab_mimic_ext.run.build import config_of_values, config_yaml
+from isaaclab_mimic_ext.run.collected_files import COPY, MANIFEST, SHARDS, demos_of, manifest_rows, write_dataset
 from isaaclab_mimic_ext.run.episode_files import EpisodeFiles, episodes_folder
 from isaaclab_mimic_ext.run.ledger import TrialLedger
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.session import RunFolder, locked, opened_store, run_facts, stored_result
 from isaaclab_mimic_ext.run.stats_and_videos import mark_reported, write_stats
-from isaaclab_mimic_ext.run.store import reading
-from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
-COPY, LINKS = COLLECT_MODES
 _OF_RESULT = {"env_args", "total", "num_attempts", "num_successes", "stop_reason", "complete"}
 """Attributes of a block's dataset that the dataset of the run does not copy."""
 _OF_BLOCK = {"block", "block_size", "output_dir", "output_file", "overwrite", "resume", "progress"}
@@ -74,7 +67,8 @@ def collect(output_dir: str | Path, num_trials: int | None = None, overwrite: bo
         output_dir: folder of the run, which contains the folder `blocks`.
         num_trials: `generation_num_trials`; None: the largest number with which a block was started.
         overwrite: replace a run in the folder that does not consist of these blocks.
-        mode: `copy` the demos, or write `links` to the demos in the datasets of the blocks.
+        mode: `copy` the demos into one file; copy the files of the blocks as `shards`; write `links` to the demos in the
+            files of the blocks; or write a `manifest`, which lists the files, to `<output_dir>/manifest.json` only.
 
     Raises:
         OutputError: there are no blocks, a block belongs to a different run, or the folder contains a different run.
@@ -90,6 +84,8 @@ def collect(output_dir: str | Path, num_trials: int | None = None, overwrite: bo
         if not ledger.is_over:
             raise more_needed(folder.path, blocks, cfg.datagen_config)
         used = [block for block in blocks if block.index * block.size < ledger.end_trial]
+        if mode == MANIFEST:
+            return _write_manifest(folder, used, ledger)
         plan = {"target": cfg.datagen_config.generation_num_trials, "mode": mode, "blocks": summary_of(used)}
         if (finished := _finished(folder, plan)) is not None:
             return Collected(finished, len(used), is_new=False)
@@ -147,7 +143,7 @@ def _write(
         lengths=_write_datasets(folder, cfg, blocks, ledger, facts, plan["mode"]),
     )
     _write_store(folder, blocks, result)
-    _remove_others(folder, cfg)
+    _remove_others(folder, cfg, plan["mode"])
     write_text(folder.config, _comment(blocks[0].folder) + config_yaml(cfg))
     write_stats(cfg, folder, result, facts.env_args.get("engine"))
     mark_reported(folder)
@@ -155,11 +151,31 @@ def _write(
     return result
 
 
-def _remove_others(folder: RunFolder, cfg: GenerateCfg) -> None:
+def _write_manifest(folder: RunFolder, blocks: Sequence[BlockResult], ledger: TrialLedger) -> Collected:
+    """Write the list of the files with the demos of the run."""
+    rows = manifest_rows(folder.path, [demos_of(block, True, ledger) for block in blocks])
+    result = ledger.result(folder.manifest, blocks[0].reasons)
+    content = {
+        **result.dataset_attributes(),
+        "num_demos": sum(row["num_demos"] for row in rows),
+        "num_samples": sum(row["num_samples"] for row in rows),
+        "failures": result.failures,
+        "files": rows,
+    }
+    try:
+        is_new = json.loads(folder.manifest.read_text(encoding="utf-8")) != content
+    except (OSError, ValueError):
+        is_new = True
+    if is_new:
+        write_json(folder.manifest, content, OutputError)
+    return Collected(result, len(blocks), is_new)
+
+
+def _remove_others(folder: RunFolder, cfg: GenerateCfg, mode: str) -> None:
     """Remove the demos of a replaced run that are in other files than those of the collected run."""
-    files = [folder.shards, folder.failed_shards]
+    files = [] if mode == SHARDS else [folder.shards, folder.failed_shards]
     if not cfg.datagen_config.generation_keep_failed:
-        files.append(folder.failed_demos)
+        files += [folder.failed_demos, folder.failed_shards]
     for path in files:
         if path.exists():
             log.info("Removing %s, which belongs to the run that was replaced", path)
@@ -183,10 +199,9 @@ def _write_datasets(
     lengths: list[int] = []
     for success, path in files.items():
         with write_errors(path, "output_dir", "free some space, and collect again", OutputError, HDF5_ERRORS):
-            parts = [_demos_of(block, success, ledger) for block in blocks]
-            written = _write_dataset(
-                path, parts, ledger.result(path, blocks[0].reasons), _attributes(cfg, facts), facts, mode
-            )
+            parts = [demos_of(block, success, ledger) for block in blocks]
+            final = ledger.result(path, blocks[0].reasons).dataset_attributes()
+            written = write_dataset(path, parts, final, _attributes(cfg, facts), facts, mode)
         lengths = written if success else lengths
     return lengths
 
@@ -194,93 +209,6 @@ def _write_datasets(
 def _attributes(cfg: GenerateCfg, facts: FileFacts) -> dict[str, Any]:
     copied = {name: value for name, value in facts.data_attributes.items() if name not in _OF_RESULT}
     return copied | {"config": fixed(config_yaml(cfg))}
-
-
-@dataclass(frozen=True)
-class _BlockDemos:
-    """Demos of a block that belong to the dataset of the run: the first ones in a dataset of the block.
-
-    Attributes:
-        path: dataset of the block.
-        num_demos: number of demos in the dataset.
-        trials: trials of the demos that belong to the run.
-    """
-
-    block: BlockResult
-    path: Path
-    num_demos: int
-    trials: list[int]
-
-    def check(self, data: h5py.Group) -> None:
-        """Check that the dataset with the group `data` is complete.
-
-        Raises:
-            OutputError: demos are missing.
-        """
-        if len(data) != self.num_demos:
-            raise OutputError(
-                f"output_dir: {self.path} contains {len(data)} of {counted(self.num_demos, 'demo')}; generate block "
-                f"{self.block.index} again with overwrite=true"
-            )
-
-
-def _demos_of(block: BlockResult, success: bool, ledger: TrialLedger) -> _BlockDemos:
-    trials = block.outcomes.trials[block.outcomes.success == success]
-    path = block.folder.demos if success else block.folder.failed_demos
-    return _BlockDemos(block, path, len(trials), trials[trials < ledger.end_trial].tolist())
-
-
-def _write_dataset(
-    path: Path,
-    parts: Sequence[_BlockDemos],
-    result: RunResult,
-    attributes: Mapping[str, Any],
-    facts: FileFacts,
-    mode: str,
-) -> list[int]:
-    version = int(facts.attributes.get("format_version", 0))
-    file = DatasetFile(path, facts.env_args, attributes, format_version=version, overwrite=True)
-    try:
-        update, num_demos = phase("collecting"), sum(len(part.trials) for part in parts)
-        linked: dict[Path, None] = {}
-        for part in parts:
-            with open_hdf5(part.path) as source, damage_errors(part.path):
-                part.check(source["data"])
-                if mode == LINKS:
-                    linked |= dict.fromkeys(_link_demos(file, source["data"], part))
-                else:
-                    _copy_demos(file, source["data"], len(part.trials), lambda: update(len(file.lengths), num_demos))
-        file.finish({**result.dataset_attributes(), **_names_of(linked, path)})
-    except BaseException:
-        file.discard()
-        raise
-    file.publish()
-    return file.lengths
-
-
-def _copy_demos(file: DatasetFile, data: h5py.Group, num_demos: int, update: Callable[[], None]) -> None:
-    for index in range(num_demos):
-        file.copy_from(data, f"demo_{index}")
-        update()
-
-
-def _link_demos(file: DatasetFile, data: h5py.Group, part: _BlockDemos) -> Iterator[Path]:
-    """Add a link to each demo, without reading it, and yield the file that contains the demo: the dataset, or its shard."""
-    with opened_store(part.block.folder.store, read_only=True) as store, reading():
-        lengths = store.lengths()
-    for index, trial in enumerate(part.trials):
-        name, place = f"demo_{index}", part.path
-        link = data.get(name, getlink=True)
-        if isinstance(link, h5py.ExternalLink):
-            place, name = part.path.parent / link.filename, link.path.rpartition("/")[-1]
-        file.add_link(place, name, lengths[trial])
-        yield place
-
-
-def _names_of(linked: Iterable[Path], dataset: Path) -> dict[str, Any]:
-    """Attribute of a dataset that lists the files to which it has links; none without links."""
-    names = [str(path.relative_to(dataset.parent)) for path in linked]
-    return {LINKED_FILES: fixed_texts(names)} if names else {}
 
 
 def _write_store(folder: RunFolder, blocks: Sequence[BlockResult], result: RunResult) -> None:

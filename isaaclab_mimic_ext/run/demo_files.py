@@ -4,6 +4,7 @@ Demos are written in the order of their trials. Shard i contains the demos of th
 depend on these trials only. A dataset in one file is one shard of unlimited size, with the name of the dataset.
 """
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import groupby
@@ -27,10 +28,11 @@ class DemoFiles:
         output: output files and their options.
         contents: layout of the episodes.
         outcomes: outcomes of the trials of earlier sessions.
+        lengths: number of steps of these trials.
     """
 
-    def __init__(self, output: Output, contents: EpisodeFormat, outcomes: Outcomes):
-        self._output, self._contents, self._earlier = output, contents, outcomes
+    def __init__(self, output: Output, contents: EpisodeFormat, outcomes: Outcomes, lengths: Mapping[int, int]):
+        self._output, self._contents, self._earlier, self._lengths = output, contents, outcomes, lengths
         self._paths = {True: output.path}
         if output.failed_path is not None:
             self._paths[False] = output.failed_path
@@ -68,9 +70,11 @@ class DemoFiles:
         is_inside = (self._earlier.trials >= trials.start) & (self._earlier.trials < trials.stop)
         if is_inside.sum() < len(trials):
             return False
-        ended, success = self._earlier.trials[is_inside], self._earlier.success[is_inside]
+        inside = Outcomes(self._earlier.trials[is_inside], self._earlier.reason[is_inside])
         index = self._index(trials.start)
-        return all(_contains(self._file(path, index), ended[success == kind]) for kind, path in self._paths.items())
+        return all(
+            _contains(self._file(path, index), with_demos(inside, kind, self._lengths)) for kind, path in self._paths.items()
+        )
 
     def begin(self, trial: int) -> None:
         """Open the files that the demo of a trial belongs to. Files of an incomplete shard remain unfinished."""
@@ -136,9 +140,10 @@ class DemoFiles:
 
     def remove_others(self, result: RunResult) -> None:
         """Delete files of shards that are not a part of the result, such as unfinished ones of a killed session."""
-        if self._size is None:
-            return
         for path in self._paths.values():
+            if self._size is None:  # Shards of a collected run, whose demos are in one file now.
+                shutil.rmtree(shard_folder(path), ignore_errors=True)
+                continue
             used = {shard_path(path, index) for index in range(-(-result.num_attempts // self._size))}
             for other in {*shard_folder(path).glob(f"{path.stem}_*")} - used:
                 other.unlink(missing_ok=True)
@@ -155,7 +160,7 @@ class DemoFiles:
     def _linked(self, kind: bool, outcomes: Outcomes, lengths: Mapping[int, int], is_named: bool) -> DatasetFile:
         """Create the file that presents the shards of a dataset as one dataset."""
         file = self._created(self._paths[kind])
-        trials = outcomes.trials[outcomes.success == kind]
+        trials = with_demos(outcomes, kind, lengths)
         for shard, of_shard in groupby(trials.tolist(), self._index):
             in_shard = np.array([*of_shard])
             target = self._file(file.path, shard)
@@ -164,6 +169,12 @@ class DemoFiles:
             for number, trial in enumerate(in_shard.tolist()):
                 file.add_link(target, f"demo_{number}", lengths[trial])
         return file
+
+
+def with_demos(outcomes: Outcomes, success: bool, lengths: Mapping[int, int]) -> np.ndarray:
+    """Return the trials with a demo in the dataset of successful or of failed trials, (F,): those that have steps."""
+    trials = outcomes.trials[outcomes.success == success]
+    return trials[np.array([lengths[trial] > 0 for trial in trials.tolist()], dtype=bool)]
 
 
 def _contains(path: Path, trials: np.ndarray) -> bool:

@@ -171,7 +171,8 @@ class Owner:
     """
 
     def __init__(self, cfg: GenerateCfg, workers: Workers, ready: Ready, session: RunSession):
-        self._cfg, self._rules, self._workers = cfg, run_rules(cfg), workers
+        self._rules, self._workers = run_rules(cfg), workers
+        self._keeps_failed = cfg.datagen_config.generation_keep_failed
         attributes = {**ready.contents.attributes, "config": config_yaml(cfg)}
         self._contents: RunContents = replace(ready.contents, attributes=attributes)
         self.ledger = TrialLedger(self._rules, first_trial(cfg))
@@ -331,9 +332,7 @@ class Owner:
         """Let a trial fail that ends each worker that runs it."""
         limit = self._workers.limits.num_deaths
         message = f"trial {trial}: ended its worker process {limit} times although it ran alone; the last one {cause}"
-        if self._cfg.datagen_config.generation_keep_failed:
-            raise SimulationError(f"{message}; generation_keep_failed=true cannot keep its episode; use false")
-        log.warning("%s; it counts as failed", message)
+        log.warning("%s; it counts as failed%s", message, ", without an episode" if self._keeps_failed else "")
         reason = np.array([self._contents.reasons.index(WORKER_DIED)])
         outcomes = TrialOutcomes(np.array([trial]), reason, np.array([0]), notes=_empty_notes(self._contents))
         self.ledger.end(outcomes.trials, outcomes.reason)

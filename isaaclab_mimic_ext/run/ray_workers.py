@@ -3,8 +3,10 @@
 import logging
 import os
 import socket
+import struct
 import sys
 from contextlib import suppress
+from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
 from typing import Any
 
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 _KEY_BYTES = 32
 _POLL_PERIOD = 1.0
 """Time between two checks whether a process that has not connected yet has ended [s]."""
+_CHALLENGE_TIMEOUT = 10.0
+"""Time that a client has to prove that it has the key [s]."""
 _END_TIMEOUT = 5.0
 """Time to wait for Ray's report of how a process has ended [s]."""
 
@@ -82,17 +86,36 @@ class RayProcess:
             OSError: the process has ended.
         """
         with self._server:
-            while True:
-                with suppress(TimeoutError):
-                    connected, _ = self._server.accept()
-                    break
+            while (connection := self._accepted()) is None:
                 if self._ray.wait([self._end], timeout=0)[0]:
                     raise ConnectionError
-        connected.settimeout(None)
-        self.connection = Connection(connected.detach())
-        deliver_challenge(self.connection, self._key)
-        answer_challenge(self.connection, self._key)
+        self.connection = connection
         send_message(self.connection, self._job)
+
+    def _accepted(self) -> Connection | None:
+        """Accept one client, if there is one, and return its connection if it has the key.
+
+        Other clients, such as the scan of a port, are closed, so that the process that Ray starts can still connect.
+        """
+        try:
+            connected, _ = self._server.accept()
+        except TimeoutError:
+            return None
+        connected.settimeout(None)
+        seconds = struct.pack("ll", int(_CHALLENGE_TIMEOUT), 0)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            connected.setsockopt(socket.SOL_SOCKET, option, seconds)
+        connection = Connection(connected.detach())
+        try:
+            deliver_challenge(connection, self._key)
+            answer_challenge(connection, self._key)
+        except (OSError, EOFError, AuthenticationError, ValueError):
+            connection.close()
+            return None
+        with socket.socket(fileno=os.dup(connection.fileno())) as connected:
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                connected.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", 0, 0))
+        return connection
 
     def kill(self) -> None:
         """End the process immediately."""

@@ -4,12 +4,13 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.config.cluster import ClusterCfg
 from isaaclab_mimic_ext.config.recorded_task import own_dirs
 from isaaclab_mimic_ext.config.task import BUDGETS
 from isaaclab_mimic_ext.envs.devices import resolve_device
@@ -47,6 +48,8 @@ class RunFolder(OutputFolder):
     report = OutputFile("report.html")
     progress = OutputFile("progress.json")
     collected = OutputFile("collected.json")
+    manifest = OutputFile("manifest.json", is_kept=True)
+    cluster = OutputFile("cluster.json", is_kept=True)
     store = OutputFile("run.sqlite")
     socket = OutputFile("watch.sock")
     lock = OutputFile("run.lock", is_kept=True)
@@ -69,6 +72,7 @@ FREE_TO_CHANGE = frozenset(
         *("sim.contacts", "sim.constraints", "sim.convex_contacts"),
         *("task.preset", "input_file", "output_dir", "output_file", "overwrite", "resume"),
         *("progress", "video", "num_video_demos", "debug"),
+        *(f"cluster.{each.name}" for each in fields(ClusterCfg)),
         *(f"datagen_config.{name}" for name in (*BUDGETS, "generation_num_trials")),
     }
 )

@@ -229,9 +229,12 @@ class RunStore:
             self._database.execute(f"DELETE FROM {table} WHERE trial >= ?", (trial,))
 
     def requires_episode(self, trial: int, keeps_failed: bool) -> bool:
-        """Return whether a trial has ended such that its episode must have been stored."""
-        found = self._database.execute("SELECT reason FROM trials WHERE trial = ?", (trial,)).fetchone()
-        return found is not None and (found[0] == SUCCEEDED or keeps_failed)
+        """Return whether a trial has ended such that its episode must have been stored.
+
+        A trial without steps, which ended the processes that ran it, has no episode.
+        """
+        found = self._database.execute("SELECT reason, length FROM trials WHERE trial = ?", (trial,)).fetchone()
+        return found is not None and (found[0] == SUCCEEDED or (keeps_failed and found[1] > 0))
 
     def outcomes(self) -> Outcomes:
         """Read the outcome of every ended trial.

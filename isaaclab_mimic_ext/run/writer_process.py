@@ -100,7 +100,7 @@ class _OutputFiles:
         self.store.set_facts(**output.facts)
         if is_shared:
             self.store.commit()  # Otherwise, the other processes would have to wait.
-        self.files = DemoFiles(output, contents, self.store.outcomes())
+        self.files = DemoFiles(output, contents, self.store.outcomes(), self.store.lengths())
         self._started = time.monotonic()
         self.next_commit = self._started + _COMMIT_PERIOD
         self._next_trial = self._committed = output.first_trial

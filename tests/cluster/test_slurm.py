@@ -1,9 +1,11 @@
-"""The job array of docs/clusters.md on a real Slurm."""
+"""The job arrays of docs/clusters.md on a real Slurm."""
 
 import os
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,14 @@ import pytest
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.run.trial_records import read_records
-from tests.cluster.slurm import running_slurm
+from tests.cluster.slurm import Slurm, running_slurm
 from tests.forked_scripts import run_mimic
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = ("sim=kinematic", "num_envs=10", "num_trials=30", "all_subtasks.action_noise=0.4", "video=false")
 """With this noise about half of the trials fail."""
+
+BLOCKS = ("+cluster=slurm", *SETTINGS, "block_size=20")
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -48,7 +52,7 @@ def test_array_of_jobs_generates_the_dataset_of_one_process_although_a_job_is_ki
     cluster, run = tmp_path / "slurm", tmp_path / "run"
     cluster.mkdir()
     with running_slurm(cluster) as slurm:
-        script = ROOT / "docker" / "generate.sbatch"
+        script = ROOT / "conf" / "cluster" / "generate.sbatch"
         array = ("sbatch", "--array=0-2", script, *SETTINGS, "block_size=20", f"output_dir={run}")
         job = slurm.run(*array, MIMIC=str(mimic)).split()[-1]
         kill_block(run / "blocks" / "00001")
@@ -60,3 +64,55 @@ def test_array_of_jobs_generates_the_dataset_of_one_process_although_a_job_is_ki
     single = run_mimic("generate", *SETTINGS, "output_dir=single", cwd=tmp_path)
     assert single.returncode == 0, single.stderr
     assert dataset_digest(run / "demo.hdf5") == dataset_digest(tmp_path / "single" / "demo.hdf5")
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> Iterator[Slurm]:
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    with running_slurm(folder) as slurm:
+        yield slurm
+
+
+def start(slurm: Slurm, mimic: Path, *words: str, jobs: Path | None = None) -> subprocess.Popen[str]:
+    """Start `mimic generate`, whose jobs run the program `jobs`, by default the same one."""
+    environment = slurm.environment | {"MIMIC": str(jobs or mimic)}
+    command = [str(mimic), "generate", *words]
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_one_command_submits_arrays_until_the_target_is_reached_although_it_is_interrupted(
+    tmp_path: Path, mimic: Path, slurm: Slurm
+) -> None:
+    run = tmp_path / "run"
+    interrupted = start(slurm, mimic, *BLOCKS, f"output_dir={run}")
+    while not _num_saved_trials(run / "blocks/00000/run.sqlite"):
+        assert interrupted.poll() is None, interrupted.communicate()
+        time.sleep(0.05)
+    interrupted.send_signal(signal.SIGINT)
+    printed = interrupted.communicate()[1]
+    assert interrupted.returncode == 130 and "was canceled; finished trials are kept" in printed
+    slurm.wait_until_idle()
+    resumed = start(slurm, mimic, "+cluster=slurm", "resume=true", f"output_dir={run}")
+    stdout, printed = resumed.communicate()
+    assert resumed.returncode == 0, printed
+    assert "The target needs further blocks: " in printed and "30 demos of" in stdout
+    single = run_mimic("generate", *SETTINGS, "output_dir=single", cwd=tmp_path)
+    assert single.returncode == 0, single.stderr
+    assert dataset_digest(run / "demo.hdf5") == dataset_digest(tmp_path / "single" / "demo.hdf5")
+    assert not (run / "cluster.json").exists()
+
+
+def test_jobs_that_fail_and_refused_options_are_reported(tmp_path: Path, mimic: Path, slurm: Slurm) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho the source demos are missing >&2\nexit 2\n")
+    broken.chmod(0o755)
+    failed = start(slurm, mimic, *BLOCKS, f"output_dir={tmp_path / 'a'}", jobs=broken)
+    printed = failed.communicate()[1]
+    assert failed.returncode == 1
+    assert "the jobs of blocks 0-1 have ended without a complete block; end of" in printed
+    assert "the source demos are missing" in printed
+    refused = start(slurm, mimic, *BLOCKS, "cluster.options=[--partition=missing]", f"output_dir={tmp_path / 'b'}")
+    printed = refused.communicate()[1]
+    assert refused.returncode == 2
+    assert "ConfigError: cluster.options: sbatch refuses the job array: invalid partition specified: missing" in printed

@@ -1,5 +1,7 @@
 """Blocks of a run are collected into the dataset of one process."""
 
+import errno
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +18,10 @@ from isaaclab_mimic_ext.errors import FolderInUse, MoreBlocksNeeded, OutputError
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.files.hdf5 import each_demo
 from isaaclab_mimic_ext.files.stream import read_facts
+from isaaclab_mimic_ext.run import collected_files
 from isaaclab_mimic_ext.run.block import find_blocks, with_block
 from isaaclab_mimic_ext.run.collect import collect
+from isaaclab_mimic_ext.run.collected_files import copy_file
 from isaaclab_mimic_ext.run.generate import generate_run
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.session import RunFolder, locked, run_facts
@@ -151,11 +155,64 @@ def test_linked_run_can_be_extended_or_copied_into_one_file(blocks: Path, kinema
     assert collect(tmp_path / "copied").is_new and dataset_digest(linked) == digest and not read_facts(linked).shards
 
 
+def test_copied_files_are_the_dataset_of_one_process_without_the_blocks(
+    blocks: Path, single: RunResult, kinematic_source: Path, tmp_path: Path
+) -> None:
+    collect(blocks, mode="links")
+    assert collect(blocks, mode="shards").is_new
+    assert not collect(blocks, mode="shards").is_new
+    shutil.rmtree(blocks / "blocks")
+    moved, one = RunFolder(blocks.rename(tmp_path / "moved")), RunFolder(single.output_dir)
+    assert dataset_digest(moved.demos) == dataset_digest(one.demos)
+    assert dataset_digest(moved.failed_demos) == dataset_digest(one.failed_demos)
+    assert not [*moved.path.glob("*.part")]
+    assert {path.parent for path in read_facts(moved.demos).shards} == {moved.shards}
+    larger = "datagen_config.generation_num_trials=24"
+    extended = generate_run(run_cfg(kinematic_source, moved, KEEP_FAILED, larger, "resume=true"))
+    at_once = generate_run(run_cfg(kinematic_source, RunFolder(tmp_path / "b"), KEEP_FAILED, larger))
+    assert dataset_digest(extended.dataset) == dataset_digest(at_once.dataset)
+    assert not moved.shards.exists() and not moved.failed_shards.exists()
+
+
+def test_collector_that_fails_while_it_copies_files_keeps_the_dataset(blocks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    linked = collect(blocks, mode="links").result.dataset
+    digest, copied = dataset_digest(linked), list[Path]()
+
+    def copy(source: Path, target: Path) -> None:
+        copied.append(target)
+        if len(copied) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        copy_file(source, target)
+
+    monkeypatch.setattr(collected_files, "copy_file", copy)
+    with pytest.raises(OutputError, match=r"demo.hdf5 cannot be written: No space left on device; free some space"):
+        collect(blocks, mode="shards")
+    assert dataset_digest(linked) == digest
+    assert not [*blocks.glob("*.part")] and not RunFolder(blocks).shards.exists()
+
+
+def test_manifest_lists_the_files_with_the_demos_of_one_process(blocks: Path, single: RunResult) -> None:
+    assert collect(blocks, mode="manifest").is_new
+    assert not collect(blocks, mode="manifest").is_new
+    manifest = json.loads((blocks / "manifest.json").read_text())
+    digests = list[str]()
+    for row in manifest["files"]:
+        file = blocks / row["file"]
+        digests += digests_of(file)[: row["num_demos"]]
+        assert row["bytes"] == file.stat().st_size
+    assert digests == digests_of(single.dataset) and manifest["complete"]
+    assert (manifest["num_demos"], manifest["num_samples"]) == (single.num_demos, sum(single.lengths))
+    assert not RunFolder(blocks).demos.exists() and collect(blocks).is_new
+    assert (blocks / "manifest.json").exists()
+
+
 def test_links_lead_into_the_shards_of_blocks(kinematic_source: Path, single: RunResult, tmp_path: Path) -> None:
     for index in range(-(-single.num_attempts // SIZE)):
         run_block(kinematic_source, tmp_path, index, "recorder.shard_demos=8")
+    copied = collect(tmp_path, mode="shards").result.dataset
+    assert dataset_digest(copied) == dataset_digest(single.dataset)
     linked = collect(tmp_path, mode="links").result.dataset
-    assert dataset_digest(linked) == dataset_digest(single.dataset)
+    assert dataset_digest(linked) == dataset_digest(single.dataset) and not RunFolder(tmp_path).shards.exists()
     assert {path.parent.name for path in read_facts(linked).shards} == {"demo_shards"}
     run_facts(
         block := RunFolder(tmp_path / "blocks/00001"), identity=run_facts(block)["identity"] | {"recorder.shard_demos": 4}

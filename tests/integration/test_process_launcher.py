@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from isaaclab_mimic_ext.commands.sweep_job import SweepJob
+from tests import requires
 from tests.forked_scripts import ROOT, run_script
 from tests.processes import HANG_S
 
@@ -110,3 +112,40 @@ def test_sweep_of_processes_can_be_reported(kinematic_source: Path, tmp_path: Pa
     content = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
     assert [parameter["name"] for parameter in content["parameters"]] == ["action_noise"]
     assert [outcome["values"]["action_noise"] for outcome in content["outcomes"]] == [0.0, 0.01]
+
+
+def test_sweep_fails_with_a_list_of_its_failed_jobs(tmp_path: Path) -> None:
+    process = start(tmp_path, "if seed > 1: raise RecorderError('the disk is full')", *SWEEP, "seed=1,2,3")
+    exit_code, stdout, _ = end(process)
+    assert exit_code == 1
+    listed = stdout.partition("2 jobs of 3 failed:")[2]
+    for number in (1, 2):
+        assert f"#{number} : sim=kinematic datagen_config.seed={number + 1}: exit code 1" in listed
+
+
+def test_submitted_jobs_have_the_folders_and_exit_codes_of_processes(tmp_path: Path) -> None:
+    requires.module("submitit", "submitit")
+    body = "open(f'job_{seed}', 'w').write(cfg.output_dir) if seed != 2 else sys.exit(75)"
+    words = ("-m", "hydra/launcher=submitit_local", "sim=kinematic", "seed=1,2,3", "hydra.sweep.dir=sweep")
+    exit_code, stdout, stderr = end(start(tmp_path, body, *words))
+    assert exit_code == 75, stderr
+    assert "1 job of 3 failed:" in stdout and "#1 : sim=kinematic datagen_config.seed=2: exit code 75" in stdout
+    folders = {seed: (tmp_path / f"job_{seed}").read_text() for seed in (1, 3)}
+    assert folders == {1: str(tmp_path / "sweep/0"), 3: str(tmp_path / "sweep/2")}
+
+
+def test_job_that_starts_again_resumes() -> None:
+    job = SweepJob(("mimic", "generate", "seed=2", "overwrite=true"), can_resume=True)
+    assert job.command(is_restarted=False) == job.words
+    assert job.command(is_restarted=True) == ("mimic", "generate", "seed=2", "resume=true")
+    assert SweepJob(("mimic", "evaluate"), can_resume=False).command(is_restarted=True) == ("mimic", "evaluate")
+
+
+def test_process_of_a_job_may_resume_in_its_own_folder(tmp_path: Path) -> None:
+    """Its folder has no date, unlike that of a run without `output_dir`."""
+    process = start(
+        tmp_path, "print('JOB', cfg.resume, cfg.output_dir)", *SWEEP, "seed=1", "resume=true", "hydra.sweep.dir=s"
+    )
+    exit_code, stdout, stderr = end(process)
+    assert exit_code == 0, stderr
+    assert f"JOB True {tmp_path / 's/0'}" in stdout

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import pytest
 
 from isaaclab_mimic_ext.config import SimCfg
@@ -114,6 +115,25 @@ def test_trial_that_kills_its_worker_runs_alone_and_fails(kinematic_source: Path
     records = read_records(folder.store)
     assert records.reason[5] == WORKER_DIED and records.length[5] == 0
     assert 5 not in trials_of(folder)
+
+
+@pytest.mark.parametrize("shards", [(), ("recorder.shard_demos=4",)])
+def test_kept_failed_demos_lack_the_trial_that_kills_its_worker(
+    kinematic_source: Path, tmp_path: Path, shards: tuple[str, ...]
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    keep = ("datagen_config.generation_keep_failed=true", *shards)
+    cfg = replace(
+        run_cfg(kinematic_source, folder, *SMALL, *keep), num_workers=2, sim=SimCfg(engine="tests.deadly_engine:DeadlyEnv")
+    )
+    result = generate_run(cfg)
+    assert result.failures[WORKER_DIED] == 1 and result.target_reached
+    records = read_records(folder.store)
+    failed = records.trials[(records.trials < result.num_attempts) & ~records.success & (records.length > 0)]
+    with h5py.File(folder.failed_demos) as file:
+        assert sorted(int(demo.attrs["trial"]) for demo in file["data"].values()) == failed.tolist()
+    larger = replace(cfg.datagen_config, generation_num_trials=24)
+    assert generate_run(replace(cfg, resume=True, datagen_config=larger)).num_demos == 24
 
 
 def test_errors_of_workers_end_the_run(kinematic_source: Path, tmp_path: Path) -> None:

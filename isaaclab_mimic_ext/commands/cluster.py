@@ -1,0 +1,196 @@
+"""`mimic generate +cluster=slurm`: submit the blocks of a run as job arrays, wait for them, and collect them."""
+
+import json
+import logging
+import math
+import os
+import sys
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from isaaclab_mimic_ext.command_lines import quoted, same_command_line, words_of_same_command
+from isaaclab_mimic_ext.commands import collect as collect_command
+from isaaclab_mimic_ext.commands.signals import StopRequest
+from isaaclab_mimic_ext.config import CollectCfg, GenerateCfg
+from isaaclab_mimic_ext.config.commands import BLOCK_SIZE, CollectDataGenCfg
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, MoreBlocksNeeded, OutputError
+from isaaclab_mimic_ext.files.writing import create_folder, write_errors, write_json
+from isaaclab_mimic_ext.progress import phase
+from isaaclab_mimic_ext.run import slurm
+from isaaclab_mimic_ext.run.block import block_path, find_blocks
+from isaaclab_mimic_ext.run.block_results import ranges, read_blocks
+from isaaclab_mimic_ext.run.result import RunResult
+from isaaclab_mimic_ext.run.session import RunFolder
+from isaaclab_mimic_ext.run.slurm import JobArray
+from isaaclab_mimic_ext.texts import counted
+
+log = logging.getLogger(__name__)
+
+_LOGS = "slurm"
+"""Name of the folder with the output of the jobs."""
+_NOT_FOR_JOBS = ("cluster", "output_dir", "progress", "resume", "block", "block_size")
+_MAX_WATCHED = 1000
+"""Largest number of blocks whose progress is read: a file system serves all users."""
+_NUM_LINES = 5
+"""Number of last lines of the output of a failed job in a message."""
+
+
+def run_on_cluster(cfg: GenerateCfg) -> RunResult:
+    """Generate a run in the blocks of job arrays, and collect them; further arrays follow until the target is reached.
+
+    Raises:
+        ConfigError: the configuration cannot run on the cluster, or the scheduler refuses it.
+        OutputError: the folder contains a run, or the jobs write to another disk.
+        BudgetExhausted: a budget ends the run before its target.
+        Interrupted: a signal canceled the jobs.
+        MimicError: jobs ended, and none of their blocks is complete.
+    """
+    folder = RunFolder(Path(cfg.output_dir).absolute())
+    _check(cfg, folder)
+    program = _program()
+    arrays = _recorded_arrays(folder)
+    has_blocks = bool(find_blocks(folder.path))
+    needed = [] if has_blocks or arrays else [*range(_num_blocks(cfg))]
+    while True:
+        num_complete = _num_complete(folder)
+        if needed:
+            arrays = _submit(cfg, folder, needed, program)
+        if arrays:
+            _wait(folder, arrays)
+            folder.cluster.unlink(missing_ok=True)
+            _check_shared(folder, arrays)
+        try:
+            collecting = CollectDataGenCfg(generation_num_trials=cfg.datagen_config.generation_num_trials)
+            return collect_command.main(
+                CollectCfg(str(folder.path), mode=cfg.cluster.mode, datagen_config=collecting, progress=cfg.progress)
+            ).result
+        except MoreBlocksNeeded as error:
+            if arrays and needed and _num_complete(folder) == num_complete:
+                raise _failed(folder, arrays) from error
+            needed = list(error.blocks)
+            log.info("The target needs further blocks: %s", ranges(needed))
+
+
+def _check(cfg: GenerateCfg, folder: RunFolder) -> None:
+    if cfg.overwrite:
+        raise ConfigError("overwrite: must be false with +cluster; delete the folder of the run, or use another output_dir")
+    refused = {"debug": cfg.debug, "output_file": cfg.output_file, "ray_address": cfg.ray_address}
+    refused["block"] = cfg.block is not None
+    if names := [name for name, is_set in refused.items() if is_set]:
+        raise ConfigError(f"{names[0]}: must not be set with +cluster, whose jobs generate blocks; leave it out")
+    if not cfg.resume and (find_blocks(folder.path) or folder.present()):
+        raise OutputError(
+            f"output_dir: {folder.path} already contains a run; continue it with resume=true, or use another output_dir"
+        )
+
+
+def _program() -> Path:
+    """Path of the program `mimic`, which the nodes must have under the same path.
+
+    Raises:
+        ConfigError: it is not found.
+    """
+    path = Path(os.environ.get("MIMIC") or Path(sys.executable).with_name("mimic"))
+    if not os.access(path, os.X_OK):
+        raise ConfigError(f"cluster: {path} not found; install the package, or set MIMIC to the path of mimic on the nodes")
+    return path.absolute()
+
+
+def _num_blocks(cfg: GenerateCfg) -> int:
+    """Number of blocks of the first array."""
+    if cfg.cluster.num_blocks is not None:
+        return cfg.cluster.num_blocks
+    rules = cfg.datagen_config
+    trials = min(rules.generation_num_trials, rules.max_trials or rules.generation_num_trials)
+    return math.ceil(trials / (cfg.block_size or BLOCK_SIZE))
+
+
+def _num_complete(folder: RunFolder) -> int:
+    return sum(block.is_complete for block in read_blocks(folder.path)) if find_blocks(folder.path) else 0
+
+
+def _submit(cfg: GenerateCfg, folder: RunFolder, blocks: list[int], program: Path) -> list[JobArray]:
+    logs = folder.path / _LOGS
+    with write_errors(logs, "output_dir", "use another output_dir", OutputError):
+        create_folder(logs)
+    size = cfg.block_size or BLOCK_SIZE
+    words = [*words_of_same_command(*_NOT_FOR_JOBS), f"output_dir={quoted(str(folder.path))}", f"block_size={size}"]
+    arrays = slurm.submit(blocks, words, cfg.cluster.options, logs, program)
+    write_json(folder.cluster, [array.as_dict() for array in arrays])
+    jobs = ", ".join(array.job for array in arrays)
+    log.info("Submitted %s of %d trials: job array %s, output in %s", counted(len(blocks), "block"), size, jobs, logs)
+    return arrays
+
+
+def _recorded_arrays(folder: RunFolder) -> list[JobArray]:
+    """Job arrays for which a killed process has waited."""
+    with suppress(OSError, ValueError, TypeError):
+        return [JobArray(**values) for values in json.loads(folder.cluster.read_text(encoding="utf-8"))]
+    return []
+
+
+def _wait(folder: RunFolder, arrays: list[JobArray]) -> None:
+    """Wait for the jobs, and show their progress. A signal cancels them.
+
+    Raises:
+        Interrupted: a signal arrived.
+    """
+    blocks = [block for array in arrays for block in array.blocks]
+    update = phase("generating on Slurm", "blocks")
+    with StopRequest() as stop:
+
+        def watch(states: Counter[str]) -> bool:
+            update(max(len(blocks) - states.total(), 0), len(blocks), lambda: _figures(folder, blocks, states))
+            return stop.requested
+
+        if slurm.wait(arrays, watch):
+            return
+    slurm.cancel(arrays)
+    folder.cluster.unlink(missing_ok=True)
+    jobs = ", ".join(array.job for array in arrays)
+    resumed = same_command_line("generate", output_dir=folder.path, resume=True)
+    stop.raise_interrupted(f"job array {jobs} was canceled; finished trials are kept; continue with: {resumed}")
+
+
+def _figures(folder: RunFolder, blocks: list[int], states: Counter[str]) -> str:
+    running = [f"{number:,} {state.lower()}" for state, number in sorted(states.items())]
+    if len(blocks) > _MAX_WATCHED:
+        return ", ".join(running)
+    trials = sum(_num_trials(block_path(folder.path, block)) for block in blocks)
+    return ", ".join([*running, counted(trials, "trial")])
+
+
+def _num_trials(block: Path) -> int:
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return int(json.loads(RunFolder(block).progress.read_text(encoding="utf-8"))["trials"])
+    return 0
+
+
+def _check_shared(folder: RunFolder, arrays: list[JobArray]) -> None:
+    """Check that the jobs, which have ended, have written blocks to the folder.
+
+    Raises:
+        OutputError: they have written to another disk.
+        MimicError: they have failed.
+    """
+    if not find_blocks(folder.path) and not [*(folder.path / _LOGS).glob("*.out")]:
+        raise OutputError(
+            f"output_dir: the jobs have ended without any file in {folder.path}; use a folder that all nodes and this "
+            "machine share"
+        )
+    if not find_blocks(folder.path):
+        raise _failed(folder, arrays)
+
+
+def _failed(folder: RunFolder, arrays: list[JobArray]) -> MimicError:
+    """Error about jobs that have ended without a complete block, with the last lines of the first one."""
+    started = read_blocks(folder.path) if find_blocks(folder.path) else []
+    complete = {block.index for block in started if block.is_complete}
+    failed = [(array, block) for array in arrays for block in array.blocks if block not in complete]
+    array, first = failed[0]
+    path = array.log(folder.path / _LOGS, first)
+    lines = path.read_text(errors="replace").splitlines()[-_NUM_LINES:] if path.exists() else ["(no output)"]
+    blocks = ranges(block for _, block in failed)
+    output = "\n".join(lines)
+    return MimicError(f"the jobs of blocks {blocks} have ended without a complete block; end of {path}:\n{output}")

@@ -1,0 +1,129 @@
+"""Job arrays of Slurm that generate the blocks of a run."""
+
+import logging
+import os
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+from isaaclab_mimic_ext.config.hydra import conf_dir
+from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.run.block_results import ranges
+
+log = logging.getLogger(__name__)
+
+MAX_ARRAY_SIZE = 1000
+"""Largest number of jobs of an array; Slurm's default allows the indices 0 to 1000."""
+POLL_PERIOD = 5.0
+"""Time between two queries of the queue [s]. A controller serves all users."""
+_UNKNOWN = "Invalid job id"
+"""Part of the answer about jobs that have ended some minutes ago."""
+
+
+@dataclass(frozen=True)
+class JobArray:
+    """A job array that was submitted.
+
+    Attributes:
+        job: number of the job array.
+        first_block: block of the job with index 0.
+        blocks: its blocks.
+    """
+
+    job: str
+    first_block: int
+    blocks: list[int]
+
+    def as_dict(self) -> dict[str, object]:
+        """Convert to JSON types; the inverse of `JobArray(**values)`."""
+        return asdict(self)
+
+    def log(self, folder: Path, block: int) -> Path:
+        """Output of the job of a block."""
+        return folder / f"{self.job}_{block - self.first_block}.out"
+
+
+def submit(blocks: Sequence[int], words: Sequence[str], options: Sequence[str], logs: Path, program: Path) -> list[JobArray]:
+    """Submit jobs that generate blocks.
+
+    Args:
+        blocks: indices of the blocks, sorted.
+        words: overrides of `mimic generate`.
+        options: options of `sbatch`.
+        logs: folder of the output of the jobs.
+        program: the program `mimic` on the nodes.
+
+    Raises:
+        ConfigError: Slurm is not installed, or refuses the jobs.
+    """
+    arrays: list[JobArray] = []
+    for number, of_array in groupby(blocks, lambda block: block // MAX_ARRAY_SIZE):
+        first, group = number * MAX_ARRAY_SIZE, [*of_array]
+        command = [
+            *("sbatch", "--parsable", f"--array={ranges(block - first for block in group)}"),
+            *(f"--output={logs}/%A_%a.out", *options, str(conf_dir() / "cluster" / "generate.sbatch"), *words),
+        ]
+        done = _run(command, {"FIRST_BLOCK": str(first), "MIMIC": str(program)})
+        if done.returncode:
+            cancel(arrays)
+            reason = next(iter(done.stderr.strip().splitlines()), "no reason given").removeprefix("sbatch: error: ")
+            raise ConfigError(f"cluster.options: sbatch refuses the job array: {reason}; change the options")
+        arrays.append(JobArray(done.stdout.strip().partition(";")[0], first, group))
+    return arrays
+
+
+def _run(command: Sequence[str], variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, env={**os.environ, **(variables or {})}, text=True, capture_output=True)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"cluster.scheduler: {command[0]} not found; start this command on a login node of Slurm, or omit +cluster=slurm"
+        ) from error
+
+
+def states(arrays: Sequence[JobArray]) -> Counter[str] | None:
+    """Return the number of jobs that have not ended by their state; None if the controller does not answer.
+
+    Raises:
+        ConfigError: Slurm is not installed.
+    """
+    found: Counter[str] = Counter()
+    for array in arrays:
+        done = _run(["squeue", "--noheader", "--array", f"--jobs={array.job}", "--format=%T"])
+        if done.returncode and _UNKNOWN not in done.stderr:
+            log.warning("squeue: %s", next(iter(done.stderr.strip().splitlines()), "no answer"))
+            return None
+        found.update(done.stdout.split())
+    return found
+
+
+def cancel(arrays: Sequence[JobArray]) -> None:
+    """End all jobs. Their finished trials are kept."""
+    if arrays:
+        _run(["scancel", *(array.job for array in arrays)])
+
+
+def wait(arrays: Sequence[JobArray], watch: Callable[[Counter[str]], bool]) -> bool:
+    """Wait until all jobs have ended.
+
+    Args:
+        watch: called with the states of the jobs after each query, and about once per second with the last ones; returns
+            whether to stop waiting.
+
+    Returns:
+        Whether all jobs have ended.
+    """
+    due, last = 0.0, Counter[str]()
+    while True:
+        if (now := time.monotonic()) >= due:
+            due, found = now + POLL_PERIOD, states(arrays)
+            last = last if found is None else found
+            if found is not None and not found:
+                return True
+        if watch(last):
+            return False
+        time.sleep(min(1.0, POLL_PERIOD))
