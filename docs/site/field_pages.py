@@ -35,6 +35,7 @@ _TITLES = {
     DATAGEN: "Settings of trials and runs",
     "recorder": "Written dataset",
     "cameras": "Pictures",
+    "cluster": "Job array",
     "rename": "New names",
     "subtask_configs": "Subtasks",
     "task_constraint_configs": "Constraints between end effectors",

@@ -119,7 +119,7 @@ def _submit(cfg: GenerateCfg, folder: RunFolder, blocks: list[int], program: Pat
     arrays = slurm.submit(blocks, words, cfg.cluster.options, logs, program)
     write_json(folder.cluster, [array.as_dict() for array in arrays])
     jobs = ", ".join(array.job for array in arrays)
-    log.info("Submitted %s of %d trials: job array %s, output in %s", counted(len(blocks), "block"), size, jobs, logs)
+    log.info("Submitted %s: job array %s, output in %s", counted(len(blocks), "block"), jobs, logs)
     return arrays
 
 

@@ -15,7 +15,7 @@ from tests.forked_scripts import run_mimic
 
 GROUPS = {
     **{verb: {"task", "robot", "sim"} for verb in ("studio", "record", "annotate", "train", "evaluate")},
-    **{verb: {"task", "robot", "sim", "generation"} for verb in ("generate", "demo")},
+    **{verb: {"task", "robot", "sim", "generation", "cluster"} for verb in ("generate", "demo")},
     "replay": {"sim"},
     "check": {"task", "robot"},
     "show": {"robot"},

@@ -63,6 +63,7 @@ PARTS_OF_COMMANDS = {
     "test_command_lines.py": {"commands.program"},
     "test_common_names.py": {"commands.overrides"},
     "test_config.py": {"commands.overrides"},
+    "test_process_launcher.py": {"commands.sweep_job"},
     "test_pipeline.py": {"commands.overrides", "commands.pipeline", "commands.pipeline_settings", "commands.pipeline_steps"},
     "test_replay_task.py": {"commands.overrides"},
     "test_registered_tasks.py": {"commands.overrides"},
