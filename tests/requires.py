@@ -31,7 +31,7 @@ REQUIREMENTS = {
     "slurm": "Slurm's programs: apt-get install slurm-wlm munge (make cluster-test)",
     "ray": "Ray: pip install ray (make cluster-test)",
     "robosuite": "robosuite 1.5 in .venv-robosuite (make robosuite-test)",
-    "submitit": "submitit: pip install submitit (make cluster-test)",
+    "submitit": "submitit, which submits the jobs of a sweep",
     "cuda": "a CUDA device",
     "git": "git",
     "linux": "/proc and limits on file sizes",
