@@ -123,11 +123,13 @@ def _batched(cfg: Any) -> "BatchedCommand | None":
         return None
     if isinstance(cfg, EvaluateCfg) and cfg.appearance:
         return None  # The GPU engine draws only the scene's own look.
+    from isaaclab_mimic_ext.envs.events import scale_ranges
     from isaaclab_mimic_ext.envs.gpu_engine import BatchedCommand
     from isaaclab_mimic_ext.task.definition import load_task
 
+    is_sized = bool(scale_ranges(cfg.events))
     is_drawn = isinstance(cfg, GenerateCfg) and cfg.enable_cameras
-    return BatchedCommand(cfg.device, cfg.num_envs, lambda: load_task(cfg.task.name, cfg.robot), is_drawn)
+    return BatchedCommand(cfg.device, cfg.num_envs, lambda: load_task(cfg.task.name, cfg.robot), is_drawn, is_sized)
 
 
 def _engine_of_started_run(cfg: Any) -> tuple[str, str] | None:

@@ -23,6 +23,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.external import is_external
 from isaaclab_mimic_ext.envs.factory import make_env, make_registered
 from isaaclab_mimic_ext.envs.gpu_engine import GPU_ENGINE
+from isaaclab_mimic_ext.envs.object_sizes import SCALE
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.attributes import attributes_of, truth_value
 from isaaclab_mimic_ext.files.demo import Demo, read_demo
@@ -259,7 +260,7 @@ def replay(env: MimicEnv, demos: Sequence[Demo], before_step: BeforeStep, after_
         ConfigError: the initial state of a demo lacks an object or arm of the scene.
     """
     actions, lengths = _padded_actions(env, demos)
-    env.reset_to(trees.stack([demo.tree("initial_state", 0) for demo in demos]), torch.arange(len(demos), device=env.device))
+    env.reset_to(initial_states(demos), torch.arange(len(demos), device=env.device))
     lanes = Lanes(len(demos), env.device)
     lanes.begin(np.arange(len(demos)))
     for step in range(actions.shape[1]):
@@ -270,6 +271,17 @@ def replay(env: MimicEnv, demos: Sequence[Demo], before_step: BeforeStep, after_
         lanes.end(lanes.active_among(lanes.step >= lengths))
         env.check()
     return lanes.num_success_steps
+
+
+def initial_states(demos: Sequence[Demo]) -> NestedTensors:
+    """Initial states, leaves (N, ...). Objects of which a demo records no size have their own."""
+    states = [demo.tree("initial_state", 0) for demo in demos]
+    objects = [state.get("rigid_object", {}) for state in states]
+    sized = {name for each in objects for name, leaves in each.items() if SCALE in leaves}
+    for each in objects:
+        for name in sized & each.keys():
+            each[name].setdefault(SCALE, torch.ones(1))
+    return trees.stack(states)
 
 
 def _padded_actions(env: MimicEnv, demos: Sequence[Demo]) -> tuple[Tensor, Tensor]:

@@ -80,16 +80,17 @@ class EmbeddedEnv(ABC):
     has_scales = False
     """Whether the engine can change the sizes of objects."""
 
-    def _begin_scaling(self, names: tuple[str, ...]) -> None:
-        """Let objects have another size than their own.
+    def _begin_scaling(self, names: tuple[str, ...], place: str = "events: scale_range") -> None:
+        """Let objects have another size than their own. `place` is what asks for it, for the error.
 
         Raises:
             ConfigError: the engine cannot change sizes.
         """
         if not self.has_scales:
-            raise ConfigError(f"events: scale_range of '{names[0]}' requires sim=mujoco (got {self.engine})")
-        self._scaled_names = names
-        self.object_scale = torch.ones(self.num_envs, len(self.object_names), device=self.device)
+            raise ConfigError(f"{place} of '{names[0]}' requires sim=mujoco (got {self.engine})")
+        self._scaled_names = tuple(name for name in self.object_names if name in {*self._scaled_names, *names})
+        if self.object_scale is None:
+            self.object_scale = torch.ones(self.num_envs, len(self.object_names), device=self.device)
 
     def _write_scales(self, env_ids: Tensor, scales: Tensor) -> None:
         """Set the sizes of the objects of the n envs `env_ids` to their own times `scales` (n, O), before `_write_state`."""
@@ -148,8 +149,8 @@ class EmbeddedEnv(ABC):
         """Set the sizes of a state. Objects of which it contains none get their own."""
         objects = state["rigid_object"]
         names = tuple(name for name in self.object_names if SCALE in objects.get(name, {}))
-        if names and self.object_scale is None:
-            self._begin_scaling(names)
+        if not {*names} <= {*self._scaled_names}:
+            self._begin_scaling(names, "state.rigid_object: the recorded size")
         if self.object_scale is not None:
             scales = torch.ones(len(env_ids), len(self.object_names), device=self.device)
             for name in names:

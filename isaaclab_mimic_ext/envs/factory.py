@@ -71,7 +71,10 @@ def _make_robosuite(task: Task, sim: SimCfg, events: Events, num_envs: int, devi
 
 
 def _make_auto(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
-    engine, reason = choose_engine(sim, task.name, BatchedCommand(str(device), num_envs, lambda: task))
+    if task.engine is not None:
+        sim = replace(sim, engine=task.engine)
+    command = BatchedCommand(str(device), num_envs, lambda: task, changes_sizes=bool(scale_ranges(events)))
+    engine, reason = choose_engine(sim, task.name, command)
     log.info("sim=auto: running on %s (%s)", ENGINE_TITLES[engine], reason)
     return _ENGINES[engine](task, sim, events, num_envs, resolve_device(str(device), engine)[0])
 
@@ -226,6 +229,9 @@ def make_env(
         device = resolve_device(str(device), sim.engine)[0]
     if sim.engine not in _ENGINES:
         external: MimicEnv = make_external(sim.engine, task, events, num_envs, device)
+        if (sized := scale_ranges(events)) and getattr(external, "object_scale", None) is None:
+            external.close()
+            raise ConfigError(f"events: scale_range of '{next(iter(sized))}' requires sim=mujoco (got {sim.engine})")
         return external
     return _ENGINES[sim.engine](task, sim, events, num_envs, device)
 

@@ -254,7 +254,8 @@ class MujocoEnv(EmbeddedEnv):
 def _selected(values: Tensor, rows: slice | Tensor, columns: Tensor) -> Tensor:
     """Entries `values[rows][:, columns]`, copied by NumPy: for few envs, torch takes ten times as long."""
     ids = rows if isinstance(rows, slice) else rows.numpy()
-    return torch.from_numpy(values.numpy()[ids][:, columns.numpy()])
+    # NumPy puts the axis of the columns first in memory: the copy has the strides of torch's indexing.
+    return torch.from_numpy(np.ascontiguousarray(values.numpy()[ids][:, columns.numpy()]))
 
 
 @dataclass(frozen=True)

@@ -150,9 +150,10 @@ def _check_own_sizes(path: str | Path, demos: Sequence[str], object_names: Seque
     """Check that no source demo was recorded with another size of an object, to which segments are not adapted."""
     with open_hdf5(path) as file:
         for name, demo in ((name, demo) for name in object_names for demo in demos):
-            if f"data/{demo}/initial_state/rigid_object/{name}/{SCALE}" in file:
-                rule = f"was recorded with another size of '{name}', which scale_range changes"
-                raise SourceDataError(f"{path}: {demo}: {rule}; record without scale_range, or generate without it")
+            leaf = f"data/{demo}/initial_state/rigid_object/{name}/{SCALE}"
+            if leaf in file and bool((file[leaf][()] != 1.0).any()):
+                rule = f"was recorded with another size of '{name}', to which segments are not adapted"
+                raise SourceDataError(f"{path}: {demo}: {rule}; record without scale_range")
 
 
 def _read_demos(path: str | Path, cfg: MimicEnvCfg, env: MimicEnv, chosen: Chosen) -> list[SourceDemo]:
@@ -178,8 +179,7 @@ def _read_demos(path: str | Path, cfg: MimicEnvCfg, env: MimicEnv, chosen: Chose
         chosen,
         check,
     )
-    if getattr(env, "object_scale", None) is not None:
-        _check_own_sizes(path, [demo.name for demo in loaded], env.object_names)
+    _check_own_sizes(path, [demo.name for demo in loaded], env.object_names)
     return loaded
 
 

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.command_lines import words_in_comment
+from isaaclab_mimic_ext.command_lines import unquoted, words_in_comment
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.playback import demo_states
@@ -161,8 +161,8 @@ def _source_file(folder: RunFolder, input_file: str) -> Path:
         SourceDataError: the file is not found.
     """
     _, words = words_in_comment(folder.config.read_text("utf-8", errors="replace"))
-    absolute = [word.removeprefix("input_file=") for word in words if word.startswith("input_file=")]
-    candidates = [Path(input_file), *map(Path, absolute), folder.path.parent / input_file]
+    absolute = [unquoted(word.removeprefix("input_file=")) for word in words if word.startswith("input_file=")]
+    candidates = [*map(Path, absolute), Path(input_file), folder.path.parent / input_file]
     if found := next((path for path in candidates if path.is_file()), None):
         return found
     remedy = "start this command in the folder in which the run was started"

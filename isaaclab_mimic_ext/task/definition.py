@@ -197,6 +197,9 @@ class Task(ABC):
         fingers are not open.
         """
         center, half_size = _object_boxes(self.objects, scene.object_pose.device)
+        if scene.object_scale.shape[1]:
+            scale = scene.object_scale[:, None, :, None]
+            center, half_size = center * scale, half_size * scale
         pose = scene.object_pose[:, None]
         offset = (pose[..., :3, :3] * (scene.eef_pose[:, :, None, :3, 3] - pose[..., :3, 3])[..., None]).sum(-2) - center
         within = (offset.abs() <= half_size + _GRIP_MARGIN).all(-1)

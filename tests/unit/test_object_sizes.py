@@ -1,6 +1,7 @@
 """Objects of another size in each env: geometry, recorded state, adapted waypoints, and values that are refused."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -12,12 +13,15 @@ import isaaclab_mimic_ext as mimic
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.config.compose import load_config
+from isaaclab_mimic_ext.datasets.replay import initial_states
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
 from isaaclab_mimic_ext.envs.recorded_scene import recorded_scene, take_steps
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
+from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.kernels.waypoints import Segments, WaypointReader, waypoints_torch
 from isaaclab_mimic_ext.math import matrix_from_axis_angle
+from isaaclab_mimic_ext.plan.sizes import ObjectBoxes, Place, SizeAdaptation
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
@@ -175,7 +179,35 @@ def test_source_demo_of_another_size_is_refused(tmp_path: Path) -> None:
     mimic.load_demos(source, env)
     with pytest.raises(SourceDataError, match=r"sized.hdf5: demo_3: was recorded with another size of 'ketchup'"):
         mimic.load_demos(copied, env)
-    mimic.load_demos(copied, mimic.make_env(mimic.load_task("desktop_organizer"), "mujoco", {}))
+    with pytest.raises(SourceDataError, match="another size of 'ketchup'"):
+        mimic.load_demos(copied, mimic.make_env(mimic.load_task("desktop_organizer"), "mujoco", {}))
+
+
+def test_demos_with_and_without_a_size_replay_in_one_batch(tmp_path: Path) -> None:
+    source, copied = Path("tasks/desktop_organizer/data/source_demos.hdf5"), tmp_path / "sized.hdf5"
+    copied.write_bytes(source.read_bytes())
+    with h5py.File(copied, "r+") as file:
+        del file["data/demo_3"].attrs["digest"]
+        file["data/demo_3/initial_state/rigid_object/ketchup/scale"] = np.full((1, 1), 0.9, np.float32)
+        states = initial_states([read_demo(file, f"demo_{index}") for index in (0, 3)])
+    assert states["rigid_object"]["ketchup"]["scale"].tolist() == [[1.0], [pytest.approx(0.9)]]
+
+
+def test_resting_point_of_a_held_object_follows_the_source_demo() -> None:
+    eye, none = torch.eye(4), torch.zeros(1, dtype=torch.int64)
+    pool: Any = SimpleNamespace(
+        lengths=torch.ones(1),
+        subtask_ends=torch.zeros(1, 1, 1),
+        eef_pose=eye.repeat(1, 1, 1, 1, 1),
+        object_pose=eye.repeat(3, 1, 1, 1, 1),
+    )
+    table: Any = SimpleNamespace(object_id=torch.tensor([[1]]))
+    boxes = ObjectBoxes(torch.zeros(2, 3), torch.full((2, 3), 0.05), torch.full((2,), 0.05))
+    sizes = SizeAdaptation(pool, table, boxes, 1)
+    segments = Segments.empty(1, 1, torch.device("cpu"))
+    scale, held = torch.tensor([[1.2, 1.0]]), torch.tensor([[0]])
+    sizes.begin(Place(none, none, none), segments, eye[None, None], eye.repeat(1, 2, 1, 1), scale, held)
+    assert sizes.tensors["shift"][0, 0].tolist() == pytest.approx([0.0, 0.0, 0.01])
 
 
 def test_engine_without_geometry_is_refused() -> None:

@@ -24,6 +24,7 @@ from isaaclab_mimic_ext.envs.isaaclab.compat import (
     tree_to_isaaclab,
 )
 from isaaclab_mimic_ext.envs.isaaclab.scene_state import SceneStateReader
+from isaaclab_mimic_ext.envs.object_sizes import SCALE
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.quaternions import Columns, as_entry
 from isaaclab_mimic_ext.rng import Draws
@@ -102,6 +103,9 @@ class IsaacLabEnv:
         self._begin(env_ids)
 
     def reset_to(self, state: NestedTensors, env_ids: Tensor) -> None:
+        for name, leaves in state.get("rigid_object", {}).items():
+            if SCALE in leaves and bool((leaves[SCALE] != 1.0).any()):
+                raise ConfigError(f"state.rigid_object.{name}.{SCALE}: another size requires sim=mujoco (got isaaclab)")
         current = self._env.scene.get_state(is_relative=True)
         merged: dict[str, Any] = {}
         for group, assets in current.items():
