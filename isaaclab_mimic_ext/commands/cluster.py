@@ -32,6 +32,8 @@ _LOGS = "slurm"
 _NOT_FOR_JOBS = ("cluster", "output_dir", "progress", "resume", "block", "block_size")
 _MAX_WATCHED = 1000
 """Largest number of blocks whose progress is read: a file system serves all users."""
+_OWN_OPTIONS = ("--array", "--export", "--output")
+"""Options of `sbatch` that jobs of blocks need as they are: numbers, variables and logs."""
 _NUM_LINES = 5
 """Number of last lines of the output of a failed job in a message."""
 
@@ -77,9 +79,13 @@ def _check(cfg: GenerateCfg, folder: RunFolder) -> None:
         raise ConfigError("overwrite: must be false with +cluster; delete the folder of the run, or use another output_dir")
     refused = {"debug": cfg.debug, "output_file": cfg.output_file, "ray_address": cfg.ray_address}
     refused["block"] = cfg.block is not None
+    if own := [each for each in cfg.cluster.options if each.startswith(_OWN_OPTIONS)]:
+        raise ConfigError(
+            f"cluster.options: must not contain {own[0].partition('=')[0]}, which this command sets; leave it out"
+        )
     if names := [name for name, is_set in refused.items() if is_set]:
         raise ConfigError(f"{names[0]}: must not be set with +cluster, whose jobs generate blocks; leave it out")
-    if not cfg.resume and (find_blocks(folder.path) or folder.present()):
+    if not cfg.resume and (find_blocks(folder.path) or folder.present() or folder.cluster.exists()):
         raise OutputError(
             f"output_dir: {folder.path} already contains a run; continue it with resume=true, or use another output_dir"
         )
@@ -146,10 +152,11 @@ def _wait(folder: RunFolder, arrays: list[JobArray]) -> None:
 
         if slurm.wait(arrays, watch):
             return
-    slurm.cancel(arrays)
-    folder.cluster.unlink(missing_ok=True)
     jobs = ", ".join(array.job for array in arrays)
     resumed = same_command_line("generate", output_dir=folder.path, resume=True)
+    if not slurm.cancel(arrays):
+        stop.raise_interrupted(f"job array {jobs} could not be canceled and may still run; wait for it with: {resumed}")
+    folder.cluster.unlink(missing_ok=True)
     stop.raise_interrupted(f"job array {jobs} was canceled; finished trials are kept; continue with: {resumed}")
 
 

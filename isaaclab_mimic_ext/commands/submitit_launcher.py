@@ -72,10 +72,15 @@ class SubmititLauncher(ProcessLauncher):
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise ConfigError(f"hydra/launcher: submitit cannot submit the jobs: {reason}") from error
         log.info("Submitted %s; their output: %s", counted(len(running), "job"), Path(self._folder).parent)
-        return [
-            self._returned(number, overrides, self._exit_code(job))
-            for (number, overrides), job in zip(numbered, running, strict=True)
-        ]
+        try:
+            return [
+                self._returned(number, overrides, self._exit_code(job))
+                for (number, overrides), job in zip(numbered, running, strict=True)
+            ]
+        except BaseException:  # Such as Ctrl-C: nobody would wait for the jobs.
+            for job in running:
+                job.cancel(check=False)
+            raise
 
     def _parameters(self) -> dict[str, Any]:
         """Settings with the names that submitit expects; those of one scheduler begin with its name."""

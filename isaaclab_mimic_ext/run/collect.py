@@ -114,7 +114,8 @@ def _finished(folder: RunFolder, plan: Mapping[str, Any]) -> RunResult | None:
         is_same = json.loads(folder.collected.read_text(encoding="utf-8")) == {**plan, "finished": True}
     except (OSError, ValueError):
         return None
-    if not is_same or not folder.demos.exists() or not folder.store.exists():
+    is_without_shards = plan["mode"] == SHARDS and not folder.shards.is_dir()
+    if not is_same or not folder.demos.exists() or not folder.store.exists() or is_without_shards:
         return None
     result = stored_result(run_facts(folder))
     return None if result is None else replace(result, dataset=folder.demos)

@@ -141,10 +141,14 @@ def copy_file(source: Path, target: Path) -> None:
             while rest and (copied := os.copy_file_range(read.fileno(), written.fileno(), rest)):
                 rest -= copied
         except (OSError, AttributeError):  # Between file systems, or not on Linux.
+            pass
+        if rest:  # Some file systems end the copy early, without an error.
             read.seek(0)
             written.seek(0)
             shutil.copyfileobj(read, written, 1 << 24)
         written.flush()
+        if os.fstat(written.fileno()).st_size != os.fstat(read.fileno()).st_size:
+            raise OSError(f"{target} is not a complete copy of {source}")
         os.fsync(written.fileno())
 
 

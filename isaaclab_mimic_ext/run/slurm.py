@@ -101,10 +101,14 @@ def states(arrays: Sequence[JobArray]) -> Counter[str] | None:
     return found
 
 
-def cancel(arrays: Sequence[JobArray]) -> None:
-    """End all jobs. Their finished trials are kept."""
-    if arrays:
-        _run(["scancel", *(array.job for array in arrays)])
+def cancel(arrays: Sequence[JobArray]) -> bool:
+    """End all jobs, and return whether the controller accepted this. Their finished trials are kept."""
+    if not arrays:
+        return True
+    done = _run(["scancel", *(array.job for array in arrays)])
+    if done.returncode:
+        log.warning("scancel: %s", next(iter(done.stderr.strip().splitlines()), "no answer"))
+    return not done.returncode
 
 
 def wait(arrays: Sequence[JobArray], watch: Callable[[Counter[str]], bool]) -> bool:

@@ -68,7 +68,7 @@ MODULES = {
     "run/operator_plan.py": "record",
     "run/record.py": "record",
     "run/recording.py": "record",
-    "run/rerun.py": "report",
+    "run/rerun.py": "report generate",
     "run/session.py": "generate report",
     "run/stats_and_videos.py": "generate",
     "run/teleoperation.py": "record",

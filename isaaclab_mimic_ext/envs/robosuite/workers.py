@@ -239,7 +239,7 @@ class Workers:
                 self._place(index)
                 self._processes[index].answer()
                 self._run_again(index, letter)
-            except WorkerDied:
+            except (WorkerDied, SimulatorUnavailable):
                 continue
             return
         raise SimulationError(
