@@ -143,15 +143,15 @@ class MujocoEnv(EmbeddedEnv):
         batch_ids = None
         if env_ids is not None:
             rows = env_ids.cpu()  # sync: the physics runs on the CPU
-            batch_ids = rows.numpy()
+            batch_ids = rows.numpy()  # sync: the physics runs on the CPU
         target_eef_pose, open_gripper = target_eef_pose.cpu(), open_gripper.cpu()  # sync: the physics runs on the CPU
         target_pos = self._joint_targets(target_eef_pose[rows], rows)
         gripper = torch.where(open_gripper[rows][..., None], self._open_command, self._closed_command)
         targets = torch.cat((target_pos, gripper), dim=-1)
-        ctrl = self._state.ctrl.numpy()[rows if batch_ids is None else batch_ids]
-        ctrl[:, self._layout.ctrl.numpy()] = targets.numpy()
+        ctrl = self._state.ctrl.numpy()[rows if batch_ids is None else batch_ids]  # sync: the physics runs on the CPU
+        ctrl[:, self._layout.ctrl.numpy()] = targets.numpy()  # sync: the physics runs on the CPU
         if batch_ids is not None:
-            self._state.ctrl.numpy()[batch_ids] = ctrl
+            self._state.ctrl.numpy()[batch_ids] = ctrl  # sync: the physics runs on the CPU
         self._processed[rows] = targets[..., : self._num_joints + 1].float()
         self._call(self._batch.step, ids=batch_ids, nstep=self._num_substeps, stage=self._stage_pos)
         self.scene = self._read_scene()
@@ -252,9 +252,12 @@ class MujocoEnv(EmbeddedEnv):
 
 
 def _selected(values: Tensor, rows: slice | Tensor, columns: Tensor) -> Tensor:
-    """Entries `values[rows][:, columns]`, copied by NumPy: for few envs, torch takes ten times as long."""
-    ids = rows if isinstance(rows, slice) else rows.numpy()
-    # NumPy puts the axis of the columns first in memory: the copy has the strides of torch's indexing.
+    """Entries `values[rows][:, columns]`, copied by NumPy: for few envs, torch takes ten times as long.
+
+    NumPy puts the axis of the columns first in memory. The result is contiguous, as that of torch.
+    """
+    ids = rows if isinstance(rows, slice) else rows.numpy()  # sync: the physics runs on the CPU
+    # sync: the physics runs on the CPU
     return torch.from_numpy(np.ascontiguousarray(values.numpy()[ids][:, columns.numpy()]))
 
 
