@@ -10,6 +10,7 @@ import json
 import os
 import runpy
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -149,6 +150,8 @@ def _become(order: dict[str, Any]) -> None:
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(order["cwd"])
+    # A shell ignores SIGINT in the jobs that it starts in the background, such as these tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = [str(ROOT / "scripts" / f"{order['script']}.py"), *order["arguments"]]
     sys.path[0] = str(ROOT / "scripts")
     if order.get("packages"):
