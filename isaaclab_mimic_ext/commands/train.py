@@ -43,5 +43,10 @@ def _train_act(cfg: TrainCfg) -> None:
     with StopRequest() as stop:
         checkpoints = train_act(cfg, lambda: stop.requested)
     if checkpoints is None:
-        stop.raise_interrupted(f"the checkpoints of lerobot until now are in {cfg.output_dir}")
+        saved = Path(cfg.output_dir) / "training" / "checkpoints"
+        stop.raise_interrupted(
+            f"the checkpoints of lerobot until now are in {saved}"
+            if saved.is_dir()
+            else "lerobot has saved no checkpoint yet; set a smaller save_every"
+        )
     log.info("Next, evaluate the policy: %s", next_command("evaluate", policy="lerobot", checkpoint=checkpoints))

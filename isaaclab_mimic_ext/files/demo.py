@@ -182,7 +182,7 @@ def check_limits(place: str, actions: np.ndarray) -> None:
 def has_limits(env_args: Mapping[str, Any]) -> bool:
     """Return whether the actions of a dataset are relative task-space actions, which are within [-1, 1]."""
     action = env_args.get("action")
-    return isinstance(action, dict) and action.get("type") == "ik_rel"
+    return isinstance(action, dict) and action.get("type") in ("ik_rel", "robosuite_osc")
 
 
 def is_image(leaf: np.ndarray) -> bool:

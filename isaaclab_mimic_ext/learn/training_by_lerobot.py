@@ -71,7 +71,7 @@ def train_act(cfg: TrainCfg, should_stop: Callable[[], bool] = lambda: False) ->
     facts = data.read_facts(cfg.input_file, cfg.demos)
     data.check_task(facts, cfg.task.name)
     folder.clear()
-    with folder.created(folder.training.exists):
+    with folder.created(folder.log.exists):  # The error of a failed training names its log.
         write_text(folder.config, as_comment("train") + OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
         options = LeRobotOptions(videos=False, action_key=cfg.action_key)
         exported = export_lerobot(cfg.input_file, folder.dataset, options, demos=list(facts.masks["train"]))

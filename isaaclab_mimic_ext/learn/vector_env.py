@@ -14,6 +14,7 @@ from torch import Tensor
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config.task import MAX_SEED
 from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.camera_observations import without_cameras
 from isaaclab_mimic_ext.envs.factory import config_of, env_task
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, choices
 from isaaclab_mimic_ext.files.demo import has_limits
@@ -33,6 +34,8 @@ else:
 Observations = dict[str, Any]
 """Name -> array (N, ...), or a group of arrays."""
 _LAYOUTS = ("terms", "lerobot")
+_MAX_NUMBER = 2**32 - 1
+"""Largest number of an episode, see `Draws`."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +134,15 @@ class VectorEnv(_GymnasiumVectorEnv):
         selected = np.ones(self.num_envs, dtype=bool) if mask is None else np.asarray(mask)
         if selected.shape != (self.num_envs,) or selected.dtype != bool or not selected.any():
             raise ConfigError(f"reset_mask: must be an array of {self.num_envs} booleans with a True (got {mask!r})")
-        if isinstance(seed, int):
+        if isinstance(seed, int | np.integer):
             self._seed, self._next_number = _checked_seed(seed), 0
-        given = [None] * self.num_envs if seed is None or isinstance(seed, int) else list(seed)
+        given = [None] * self.num_envs if seed is None or isinstance(seed, int | np.integer) else list(seed)
         if len(given) != self.num_envs:
             raise ConfigError(f"seed: must be a number, or {self.num_envs} numbers (got {len(given)})")
         env_ids = np.flatnonzero(selected)
-        numbers = [self._new_number() if given[index] is None else _checked_seed(given[index]) for index in env_ids]
+        numbers = [
+            self._new_number() if given[index] is None else _checked_seed(given[index], _MAX_NUMBER) for index in env_ids
+        ]
         self._next_number = max(self._next_number, *(number + 1 for number in numbers))
         self._begin(self._upload(env_ids), self._upload(np.array(numbers, dtype=np.int64)))
         return self._observe(), self._info()
@@ -237,6 +242,9 @@ class VectorEnv(_GymnasiumVectorEnv):
     def _info(self) -> dict[str, Any]:
         is_any = self._config.success_rule == "any_step"
         judged = self._ever if is_any else self._num_held >= self._config.num_success_steps
+        values = trees.flatten(without_cameras(self._env).observations()).values()
+        is_finite = [each.flatten(1).isfinite().all(1) for each in values if each.dtype.is_floating_point]
+        judged = judged & torch.stack(is_finite, dim=1).all(1)
         return _with_masks({"is_success": _to_host(judged), "episode_number": _to_host(self._numbers)})
 
     def _final(self, observations: Observations, info: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,9 +271,9 @@ def _autoreset_mode(given: Any) -> Any:
         raise ConfigError(f"autoreset_mode: '{given}' is not valid; {choices(str(given), known)}") from error
 
 
-def _checked_seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed <= MAX_SEED:
-        raise ConfigError(f"seed: must be a whole number from 0 to {MAX_SEED} (got {seed!r})")
+def _checked_seed(seed: Any, largest: int = MAX_SEED) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed <= largest:
+        raise ConfigError(f"seed: must be a whole number from 0 to {largest} (got {seed!r})")
     return int(seed)
 
 

@@ -227,10 +227,13 @@ def _add_actions(content: DemoContent) -> None:
     columns = _gripper_columns(content, actions.shape[1])
     content.action_names = [str(index) for index in range(actions.shape[1])]
     spec = content.env_args.get("action")
-    if isinstance(spec, Mapping) and spec.get("type") == "ik_rel" and actions.shape[1] % 7 == 0:
+    kind = spec.get("type") if isinstance(spec, Mapping) else None
+    if kind in ("ik_rel", "robosuite_osc") and actions.shape[1] % 7 == 0:
         content.action_names = ["x", "y", "z", "rx", "ry", "rz", "gripper"] * (actions.shape[1] // 7)
     for eef, places in columns.items():
-        content.grippers[eef or "gripper"] = (actions[:, list(places)] < 0).any(-1)
+        commands = actions[:, list(places)]
+        # In actions of robosuite, positive commands close.
+        content.grippers[eef or "gripper"] = ((commands > 0) if kind == "robosuite_osc" else (commands < 0)).any(-1)
         for place in places:
             content.action_names[place] = "gripper"
 

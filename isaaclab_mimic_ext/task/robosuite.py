@@ -13,7 +13,7 @@ class RobosuiteTask(Task):
 
     Poses are in robosuite's world frame, whose origin is on the floor below the middle of the table. End effectors are
     robosuite's grip sites. Signals are functions of poses and fingers, as in all tasks; trials are judged by robosuite's own
-    `_check_success`, and `success` is the same condition for recorded states.
+    `_check_success`. `success` approximates it from poses and fingers, for recorded states, which have no contacts.
     """
 
     engine = ENGINE

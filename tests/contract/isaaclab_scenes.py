@@ -30,7 +30,7 @@ FIELDS_ISAACLAB_LACKS = {
     "max_total_failures", "max_trials", "max_time", "min_success_rate", "num_final_hold_steps", "num_success_steps",
     "success_rule", "compat_select", "stop_hopeless_trials", "action_noise_process", "action_noise_correlation_steps",
     "max_navigation_wait_steps", "transit_ramp_steps", "legacy_small_rotation", "num_settle_steps_before_gripper",
-    "check_gripper_convention",
+    "check_gripper_convention", "adapt_to_scale",
 }  # fmt: skip
 """Fields of the configuration that Isaac Lab's configuration does not have."""
 

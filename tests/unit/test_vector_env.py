@@ -75,7 +75,7 @@ def test_next_step_begins_the_next_episode_and_ignores_its_action(make: Make, mo
     env = make(stop_at_success=True)
     env.reset(seed=3)
     solve(monkeypatch, env, [True, False, False])
-    env._config.num_success_steps = 2
+    monkeypatch.setattr(env._config, "num_success_steps", 2)
     _, reward, terminated, truncated, info = env.step(idle(env))
     assert reward.tolist() == [1, 0, 0] and not terminated.any() and not info["is_success"].any()
     last, reward, terminated, truncated, info = env.step(idle(env))

@@ -27,7 +27,7 @@ from isaaclab_mimic_ext.task.robosuite import ENGINE, RobosuiteTask
 CONTROL_FREQ = 20
 """Number of control steps per second."""
 _RELEASES = ("1.5.", "1.4.1")
-"""Beginnings of the versions of robosuite that this engine was tested with."""
+"""Beginnings of the versions of robosuite that the worker supports; tests run 1.5 only."""
 _JOINTS = "scene"
 """Name, among the recorded articulations, of the joints of the whole scene in MuJoCo's order."""
 

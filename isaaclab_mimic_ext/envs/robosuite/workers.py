@@ -58,7 +58,7 @@ class _Process:
     """
 
     def __init__(self, python: str, spec: Mapping[str, Any], log_path: Path, memory: int):
-        self._python, self._log = python, log_path
+        self._python, self.log = python, log_path
         with log_path.open("w") as log_file:
             self.popen = subprocess.Popen(
                 [python, str(_SCRIPT)],
@@ -106,7 +106,7 @@ class _Process:
         assert self.popen.stdout is not None
         line = self.popen.stdout.readline()
         if not line.endswith("\n"):
-            ended = f"{exit_text(self.popen)}; last line: {last_line(self._log)}"
+            ended = f"{exit_text(self.popen)}; last line: {last_line(self.log)}"
             raise SimulatorUnavailable(
                 f"sim.engine: a worker of robosuite ended at its start ({ended}); Python: {self._python}"
             )
@@ -199,9 +199,13 @@ class Workers:
         mask[list(rows)] = 1
         addressed = [index for index, own in enumerate(self._rows) if mask[own].any()]
         died = [index for index in addressed if not self._try_send(index, letter)]
-        for index in addressed:
-            if index in died or not self._try_answer(index):
-                self._replace(index, letter)
+        try:
+            for index in addressed:
+                if index in died or not self._try_answer(index):
+                    self._replace(index, letter)
+        except BaseException:  # Answers of other workers are unread.
+            self.close()
+            raise
         for row in rows:
             self._remember(letter, row)
 
@@ -228,11 +232,14 @@ class Workers:
 
     def _replace(self, index: int, letter: str) -> None:
         """Replace a worker that died, run its trials up to the current step again, and repeat the request."""
-        for _ in range(_MAX_DEATHS):
+        for death in range(1, _MAX_DEATHS + 1):
             self.num_deaths += 1
-            ended = exit_text(self._processes[index].popen)
+            process = self._processes[index]
+            ended = f"{exit_text(process.popen)}; last line: {last_line(process.log)}"
+            process.end()
+            if death == _MAX_DEATHS:
+                break
             log.warning("A worker of robosuite died (%s); its trials are run again in a new process", ended)
-            self._processes[index].end()
             try:
                 self._processes[index] = self._start(index)
                 self._processes[index].facts()
