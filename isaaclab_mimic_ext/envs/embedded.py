@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.object_sizes import SCALE
 from isaaclab_mimic_ext.envs.robots import robot_of
+from isaaclab_mimic_ext.envs.scene_env import SceneEnv
 from isaaclab_mimic_ext.envs.tabletop import (
     ACTION_DIM,
     POS_SCALE,
@@ -30,15 +31,14 @@ from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.quaternions import as_entry
 from isaaclab_mimic_ext.math import pose_from_pos_quat
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task.definition import Arm, SceneState, Task
+from isaaclab_mimic_ext.task.definition import Arm, Task
 from isaaclab_mimic_ext.task.joints import ObjectJoints
-from isaaclab_mimic_ext.task.reasons import FailureReason
 from isaaclab_mimic_ext.task.robot import observations_entry, robot_entry
 
 __all__ = ["POS_SCALE", "ROT_SCALE", "STEP_DT", "EmbeddedEnv"]
 
 
-class EmbeddedEnv(ABC):
+class EmbeddedEnv(SceneEnv, ABC):
     """`MimicEnv` for tasks with arms under relative task-space control (IK-Rel, 20 Hz); see `RelativeActions`."""
 
     engine: str
@@ -73,8 +73,6 @@ class EmbeddedEnv(ABC):
         if self._resets.scaled_objects:
             self._begin_scaling(self._resets.scaled_objects)
 
-    scene: SceneState
-    """Current state of all envs, updated by every reset and step."""
     object_scale: Tensor | None
     """Factors (N, O) of the sizes of the objects; None: all objects have their own size."""
     has_scales = False
@@ -191,58 +189,12 @@ class EmbeddedEnv(ABC):
         if violates is not None:
             self._violated |= violates
 
-    def check(self) -> None:
-        pass
-
-    @property
-    def eef_pose(self) -> Tensor:
-        return self.scene.eef_pose
-
-    @property
-    def object_pose(self) -> Tensor:
-        return self.scene.object_pose
-
-    def get_subtask_term_signals(self) -> dict[str, Tensor]:
-        return self.task.signals(self.scene)
-
-    def get_subtask_start_signals(self) -> dict[str, Tensor]:
-        return self.task.start_signals(self.scene)
-
-    def get_attached_objects(self) -> Tensor:
-        return self.task.attached_objects(self.scene)
-
-    def get_navigation_state(self) -> dict[str, Tensor] | None:
-        return None
-
     def success(self) -> Tensor:
         return self.task.success(self.scene) & ~self._violated
 
-    @property
-    def failure_reasons(self) -> tuple[FailureReason, ...]:
-        return self.task.failure_reasons
-
-    def failure_conditions(self) -> dict[str, Tensor]:
-        return self.task.conditions(self.scene)
-
     def hopeless(self, over: Mapping[str, Tensor]) -> Tensor | None:
-        hopeless = self.task.hopeless(self.scene, over)
+        hopeless = super().hopeless(over)
         return self._violated if hopeless is None else hopeless | self._violated
-
-    def target_eef_pose_to_action(
-        self, target_eef_pose: Tensor, gripper_action: Tensor, noise: Tensor | None = None
-    ) -> Tensor:
-        return self._control.from_targets(target_eef_pose, self.scene.eef_pose, gripper_action, noise)
-
-    def noisy_and_clean_actions(
-        self, target_eef_pose: Tensor, gripper_action: Tensor, noise: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        return self._control.noisy_and_clean(target_eef_pose, self.scene.eef_pose, gripper_action, noise)
-
-    def action_to_target_eef_pose(self, actions: Tensor) -> Tensor:
-        return self._control.to_targets(actions, self.scene.eef_pose)
-
-    def actions_to_gripper_actions(self, actions: Tensor) -> Tensor:
-        return self._control.grippers(actions)
 
     def observations(self) -> NestedTensors:
         return self._observe(self.scene, self._last_action)
@@ -256,10 +208,7 @@ class EmbeddedEnv(ABC):
                 "root_pose": self._base_pose_quat[index],
                 "root_velocity": self._base_velocity,
             }
-        objects = {
-            name: {"root_pose": self.scene.root_pose[:, index], "root_velocity": self.scene.root_velocity[:, index]}
-            for index, name in enumerate(self.object_names)
-        }
+        objects = self._object_states()
         if self.object_scale is not None:
             for name in self._scaled_names:
                 objects[name][SCALE] = self.object_scale[:, self.task.object_id(name), None]

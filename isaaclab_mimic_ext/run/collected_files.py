@@ -119,7 +119,7 @@ class _Linked:
         sync(folder)
 
     def publish(self) -> None:
-        """Give the folder of the copies its name. There is no dataset meanwhile, which would have links to other demos."""
+        """Give the folder of the copies its name. Meanwhile there is no dataset: its links would lead to other demos."""
         if self.copies is None:
             return
         folder = shard_folder(self.dataset)

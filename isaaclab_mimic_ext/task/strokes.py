@@ -89,6 +89,21 @@ class Hand:
         self.close()
         self.wait(habit["close_wait"])
 
+    def place(self, above: Tensor, goal: Tensor, habit: Mapping[str, Tensor]) -> None:
+        """Move to `above` (D, C), rest, descend to `goal` (D, C), open the gripper, and retreat upward.
+
+        Args:
+            habit: name -> (D,): `carry_time`, `align_wait`, `lower_time`, `release_wait`, `open_wait`, `retreat_time`
+                [frames], `retreat_height` [m].
+        """
+        self.move_to(above, habit["carry_time"])
+        self.wait(habit["align_wait"])
+        self.move_to(goal, habit["lower_time"])
+        self.wait(habit["release_wait"])
+        self.open()
+        self.wait(habit["open_wait"])
+        self.move_to(raised(goal, habit["retreat_height"]), habit["retreat_time"])
+
     def close(self) -> None:
         """Close the gripper from the current frame on."""
         self._close_frames.append(self.now.clone())

@@ -49,6 +49,7 @@ class IsaacLabEnv:
     - `target_eef_poses_to_actions(targets, grippers, noise)`: see `actions.BATCHED_METHOD`.
     - `target_eef_poses_to_noisy_and_clean_actions(targets, grippers, noise)`: see `actions.PAIR_METHOD`.
     - `mimic_task`, a `Task`, and `scene_state()`, a `SceneState`: source of failure reasons and of the objects in grippers.
+    - `recorded_state(state)`, `isaaclab_state(state)`: the recorded state of a state in Isaac Lab's layout, and back.
     - `action_spec`: description of the actions in `env_args`, compared with the description in source files.
     - `place_trials(env_ids, draws)`: writes the random initial state of the trials `draws`, (n,), after `reset(env_ids)`. A
       trial's scene then depends only on its number. For envs without this method, the global random generators are seeded

@@ -15,13 +15,13 @@ from isaaclab_mimic_ext.config.recorded_task import own_dirs, own_preset
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.robosuite.installation import find_python
 from isaaclab_mimic_ext.envs.robosuite.workers import RESET, STEP, WRITE, Workers
+from isaaclab_mimic_ext.envs.scene_env import SceneEnv
 from isaaclab_mimic_ext.envs.tabletop import ACTION_DIM, POSE_ACTION_DIM, RelativeActions
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.files.quaternions import as_entry
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import SceneState, Task
-from isaaclab_mimic_ext.task.reasons import FailureReason
 from isaaclab_mimic_ext.task.robosuite import ENGINE, RobosuiteTask
 
 CONTROL_FREQ = 20
@@ -60,7 +60,7 @@ class RobosuiteActions(RelativeActions):
         return -super().grippers(actions)
 
 
-class RobosuiteEnv:
+class RobosuiteEnv(SceneEnv):
     """N environments of robosuite in worker processes, which run in the Python of `sim.robosuite`.
 
     Each reset is seeded from the number of the trial, so a trial does not depend on the number of envs or workers.
@@ -87,7 +87,8 @@ class RobosuiteEnv:
                 f"events: must be empty with sim=robosuite, which places its objects itself (got {', '.join(events)})"
             )
         settings = (sim or SimCfg()).robosuite
-        self.task, self.num_envs, self.device = task, num_envs, torch.device(device)
+        self.task: RobosuiteTask = task
+        self.num_envs, self.device = num_envs, torch.device(device)
         spec = {
             "environment": task.environment,
             "robots": list(task.robots),
@@ -113,9 +114,6 @@ class RobosuiteEnv:
         self._origin = torch.tensor([0.0] * 6 + [1.0], device=self.device).expand(num_envs, 7)
         ids = torch.arange(num_envs, device=self.device)
         self.reset(ids, Draws(0, ids))
-
-    scene: SceneState
-    """Current state of all envs."""
 
     def _check_facts(self) -> None:
         version, found = str(self._facts["robosuite"]), self._facts["arrays"]["action"][0][0]
@@ -172,57 +170,8 @@ class RobosuiteEnv:
         """Copy of an output of the workers, (N, ...) float32."""
         return torch.tensor(self._workers.arrays[name], dtype=torch.float32, device=self.device)
 
-    def check(self) -> None:
-        pass
-
-    @property
-    def eef_pose(self) -> Tensor:
-        return self.scene.eef_pose
-
-    @property
-    def object_pose(self) -> Tensor:
-        return self.scene.object_pose
-
-    def get_subtask_term_signals(self) -> dict[str, Tensor]:
-        return self.task.signals(self.scene)
-
-    def get_subtask_start_signals(self) -> dict[str, Tensor]:
-        return self.task.start_signals(self.scene)
-
-    def get_attached_objects(self) -> Tensor:
-        return self.task.attached_objects(self.scene)
-
-    def get_navigation_state(self) -> dict[str, Tensor] | None:
-        return None
-
     def success(self) -> Tensor:
         return self._array("success")[:, 0] > 0
-
-    @property
-    def failure_reasons(self) -> tuple[FailureReason, ...]:
-        return self.task.failure_reasons
-
-    def failure_conditions(self) -> dict[str, Tensor]:
-        return self.task.conditions(self.scene)
-
-    def hopeless(self, over: Mapping[str, Tensor]) -> Tensor | None:
-        return self.task.hopeless(self.scene, over)
-
-    def target_eef_pose_to_action(
-        self, target_eef_pose: Tensor, gripper_action: Tensor, noise: Tensor | None = None
-    ) -> Tensor:
-        return self._control.from_targets(target_eef_pose, self.eef_pose, gripper_action, noise)
-
-    def noisy_and_clean_actions(
-        self, target_eef_pose: Tensor, gripper_action: Tensor, noise: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        return self._control.noisy_and_clean(target_eef_pose, self.eef_pose, gripper_action, noise)
-
-    def action_to_target_eef_pose(self, actions: Tensor) -> Tensor:
-        return self._control.to_targets(actions, self.eef_pose)
-
-    def actions_to_gripper_actions(self, actions: Tensor) -> Tensor:
-        return self._control.grippers(actions)
 
     def observations(self) -> NestedTensors:
         """Observations with the names of robomimic's `EnvRobosuite`, (N, ...)."""
@@ -237,11 +186,7 @@ class RobosuiteEnv:
             for index, arm in enumerate(self.task.arms)
         }
         joints = {"joint_position": self._array("qpos"), "joint_velocity": self._array("qvel"), **rest}
-        objects = {
-            name: {"root_pose": scene.root_pose[:, index], "root_velocity": scene.root_velocity[:, index]}
-            for index, name in enumerate(self.object_names)
-        }
-        return {"articulation": {**arms, _JOINTS: joints}, "rigid_object": objects}
+        return {"articulation": {**arms, _JOINTS: joints}, "rigid_object": self._object_states()}
 
     def processed_actions(self) -> Tensor | None:
         return None
