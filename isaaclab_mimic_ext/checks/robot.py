@@ -9,7 +9,7 @@ from isaaclab_mimic_ext.checks.motion import DemoView
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.envs.robots import Robot, robot_of
 from isaaclab_mimic_ext.envs.robots.reach import MAX_DISTANCE, distances_of_hand, opening_fault
-from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.task.definition import Task, graspable_of
 from isaaclab_mimic_ext.texts import counted
 
 
@@ -35,7 +35,7 @@ def _check_opening(findings: DemoFindings, task: Task) -> None:
 
 def _check_width(findings: DemoFindings, task: Task, robot: Robot) -> None:
     opening = 2000 * robot.finger_open
-    for eef_name, grips in task.graspable().items():
+    for eef_name, grips in graspable_of(task).items():
         for grip in grips:
             width = 2000 * grip.half_width
             if width >= opening:

@@ -13,6 +13,7 @@ from isaaclab_mimic_ext.files.writing import annotated_path, check_output
 from isaaclab_mimic_ext.progress import phase
 from isaaclab_mimic_ext.report.timeline import write_timeline
 from isaaclab_mimic_ext.task.definition import load_task
+from isaaclab_mimic_ext.task.meshes import recorded_objects
 from isaaclab_mimic_ext.task.robot import recorded_robot
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,9 @@ def main(cfg: CheckDemosCfg) -> CheckReport:
     """
     if cfg.output_file is not None:
         check_output(Path(cfg.output_file), cfg.overwrite)
-    task = load_task(cfg.task.name, recorded_robot(read_env_args(cfg.input_file)))
-    other = load_task(cfg.task.name, cfg.robot) if cfg.robot.changes else None
+    env_args = read_env_args(cfg.input_file)
+    task = load_task(cfg.task.name, recorded_robot(env_args), recorded_objects(env_args))
+    other = load_task(cfg.task.name, cfg.robot, cfg.objects) if cfg.robot.changes or cfg.objects else None
     examination = examine(cfg.input_file, task, cfg, cfg.num_draws, phase("examining"), cfg.demos, other)
     report = examination.report
     if cfg.output_file is not None:

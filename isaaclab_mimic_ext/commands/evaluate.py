@@ -226,7 +226,7 @@ class Evaluation:
     def _draw_video(self, path: Path, history: History, success: bool) -> None:
         from isaaclab_mimic_ext.envs.playback import write_states_video
 
-        demos, task = history.demos(success), load_task(self.cfg.task.name, self.cfg.robot)
+        demos, task = history.demos(success), load_task(self.cfg.task.name, self.cfg.robot, self.cfg.objects)
         if not demos:
             return
         log.info("Rendering %s (%s); video=false skips this", path.name, counted(len(demos), "episode"))

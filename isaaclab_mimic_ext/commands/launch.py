@@ -129,7 +129,9 @@ def _batched(cfg: Any) -> "BatchedCommand | None":
 
     is_sized = bool(scale_ranges(cfg.events))
     is_drawn = isinstance(cfg, GenerateCfg) and cfg.enable_cameras
-    return BatchedCommand(cfg.device, cfg.num_envs, lambda: load_task(cfg.task.name, cfg.robot), is_drawn, is_sized)
+    return BatchedCommand(
+        cfg.device, cfg.num_envs, lambda: load_task(cfg.task.name, cfg.robot, cfg.objects), is_drawn, is_sized
+    )
 
 
 def _engine_of_started_run(cfg: Any) -> tuple[str, str] | None:

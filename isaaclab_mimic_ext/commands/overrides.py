@@ -98,9 +98,19 @@ def translate(argv: list[str], schema: type) -> list[str]:
             value = _in_brackets(value, is_sweep)
         prefix = _group_prefix(prefix, key, value, schema)
         value = _with_letters_in_quotes(text_value(key, value, schema, is_sweep))
+        if key.startswith("objects.") and key.count(".") == 2 and not prefix and "objects" in _names(schema):
+            result.append(_new_object(key, value, is_sweep))
+            continue
         is_mapping = key.startswith(_MAPPINGS) and key.split(".")[0] in _names(schema)
         result.append(f"{prefix or '++' * is_mapping}{key}={value}")
     return result
+
+
+def _new_object(key: str, value: str, is_sweep: bool) -> str:
+    """Override of a field of an object that the task file need not have: OmegaConf adds no typed item by its field."""
+    _, name, field = key.split(".")
+    items = split_items(value) if is_sweep else [value]
+    return f"++objects={','.join(f'{{{name}:{{{field}:{item}}}}}' for item in items)}"
 
 
 def _check_not_in_list(key: str, schema: type) -> None:

@@ -119,7 +119,7 @@ def _same_recording(cfg: RecordDemosCfg) -> str:
 
 def _draw_failure(cfg: RecordDemosCfg, attempt: FailedAttempt) -> None:
     output = Path(cfg.output_file)
-    draw_attempt(attempt, output.with_name(f"{output.stem}_failed.mp4"), load_task(cfg.task.name, cfg.robot))
+    draw_attempt(attempt, output.with_name(f"{output.stem}_failed.mp4"), load_task(cfg.task.name, cfg.robot, cfg.objects))
 
 
 def _kept(result: RunResult) -> str:
@@ -188,4 +188,4 @@ def _scripted_operator(cfg: RecordDemosCfg) -> Operator:
             f"teleop_device: '{cfg.teleop_device}' is not available for tasks registered with Isaac Lab; choices: "
             f"{', '.join(LIVE_DEVICES)}"
         )
-    return load_operator(load_task(cfg.task.name, cfg.robot), cfg.teleop_device)
+    return load_operator(load_task(cfg.task.name, cfg.robot, cfg.objects), cfg.teleop_device)

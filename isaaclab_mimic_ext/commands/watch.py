@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.studio.session import log_address
 from isaaclab_mimic_ext.studio.watch_tab import WatchTab
 from isaaclab_mimic_ext.studio.watched_run import facts_of, find_runs
 from isaaclab_mimic_ext.task.definition import Task, load_task
+from isaaclab_mimic_ext.task.meshes import recorded_objects
 from isaaclab_mimic_ext.task.robot import recorded_robot
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def _scene_of(run: RunFolder, facts: Mapping[str, Any]) -> tuple[Task | None, di
         return None, {}, "the task is registered with Isaac Lab, and has no scene that the page could draw"
     try:
         find_recorded_task(name, facts, run.store)
-        task = load_task(name, recorded_robot(facts["identity"]))
+        task = load_task(name, recorded_robot(facts["identity"]), recorded_objects(facts["identity"]))
         return task, describe_scene(PosedScene(task)), ""
     except MimicError as error:
         return None, {}, str(error)

@@ -39,6 +39,7 @@ from isaaclab_mimic_ext.config.task import (
     TaskRef,
     WriterCfg,
 )
+from isaaclab_mimic_ext.task.meshes import ObjectCfg
 from isaaclab_mimic_ext.task.robot import RobotCfg
 
 BROWSER = "browser"
@@ -240,6 +241,8 @@ class CheckDemosCfg(CheckedTaskCfg):
 
     task: TaskRef = field(default_factory=TaskRef)
     robot: RobotCfg = field(default_factory=RobotCfg)
+    objects: dict[str, ObjectCfg] = field(default_factory=dict)
+    """Meshes that replace the shapes of objects, by object: `objects.ketchup.mesh=bottle.obj`."""
     input_file: str = bounded(MISSING, computed="source demos of the task")
     """Dataset of annotated source demos, or of recorded demos."""
     demos: list[str] | None = None

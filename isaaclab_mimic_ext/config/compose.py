@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.config.task import MimicEnvCfg
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.task.folders import own_task_hint
+from isaaclab_mimic_ext.task.meshes import ObjectCfg
 from isaaclab_mimic_ext.task.robot import RobotCfg
 
 if TYPE_CHECKING:
@@ -59,12 +60,20 @@ def load_task_config(name: str, config_dirs: Sequence[Path] = ()) -> tuple[str, 
     Raises:
         ConfigError: the file does not exist.
     """
+    cfg = _task_file(name, config_dirs)
+    return cfg.task.name, _config_in(cfg)
+
+
+def _task_file(name: str, config_dirs: Sequence[Path]) -> Any:
     folders = [conf_dir(), *config_dirs]
     names = sorted({path.stem for folder in folders for path in (folder / "task").glob("*.yaml")} - {"isaaclab"})
     if name not in names:
         raise ConfigError(f"task: '{name}' not found; {choices(name, names)}{own_task_hint()}")
-    cfg = load_config("generate", [f"task={name}", "input_file=none", "output_dir=none"], config_dirs=config_dirs)
-    return cfg.task.name, MimicEnvCfg(**{field.name: getattr(cfg, field.name) for field in fields(MimicEnvCfg)})
+    return load_config("generate", [f"task={name}", "input_file=none", "output_dir=none"], config_dirs=config_dirs)
+
+
+def _config_in(cfg: Any) -> MimicEnvCfg:
+    return MimicEnvCfg(**{field.name: getattr(cfg, field.name) for field in fields(MimicEnvCfg)})
 
 
 def load_robot_config(name: str, config_dirs: Sequence[Path] = ()) -> RobotCfg:
@@ -81,7 +90,12 @@ def load_robot_config(name: str, config_dirs: Sequence[Path] = ()) -> RobotCfg:
     return robot
 
 
-def load_task(name: str, config_dir: str | Path | None = None, robot: str | RobotCfg | None = None) -> "Task":
+def load_task(
+    name: str,
+    config_dir: str | Path | None = None,
+    robot: str | RobotCfg | None = None,
+    objects: Mapping[str, ObjectCfg] | None = None,
+) -> "Task":
     """Load a task with its configuration.
 
     Args:
@@ -89,6 +103,7 @@ def load_task(name: str, config_dir: str | Path | None = None, robot: str | Robo
             such as `desktop_organizer_wide`.
         config_dir: folder with user tasks, as for `--config-dir`; see docs/new_task.md.
         robot: robot of the arms: name of a file `conf/robot/<name>.yaml`, or a `RobotCfg`; None: the Panda.
+        objects: meshes that replace the shapes of objects, by object, in addition to those of the file.
 
     Returns:
         The task. `task.config` contains its subtasks, constraints, generation settings and randomization; it may be changed.
@@ -99,10 +114,10 @@ def load_task(name: str, config_dir: str | Path | None = None, robot: str | Robo
     from isaaclab_mimic_ext.task import definition
 
     config_dirs = [] if config_dir is None else [Path(config_dir)]
-    task_name, config = load_task_config(name, config_dirs)
+    cfg = _task_file(name, config_dirs)
     description = load_robot_config(robot, config_dirs) if isinstance(robot, str) else robot
-    loaded = definition.load_task(task_name, description)
-    loaded.config, loaded.preset = config, name
+    loaded = definition.load_task(cfg.task.name, description, {**cfg.objects, **(objects or {})})
+    loaded.config, loaded.preset = _config_in(cfg), name
     return loaded
 
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 from omegaconf import MISSING
 
 from isaaclab_mimic_ext.config.bounds import AUTO, bounded, range_fault, scene_device_fault
+from isaaclab_mimic_ext.task.meshes import ObjectCfg
 from isaaclab_mimic_ext.task.robot import RobotCfg
 
 GYM_ID = re.compile(r"([\w.]+:)?[\w.-]+-v\d+")
@@ -377,6 +378,8 @@ class SceneCfg:
 
     task: TaskRef = field(default_factory=TaskRef)
     robot: RobotCfg = field(default_factory=RobotCfg)
+    objects: dict[str, ObjectCfg] = field(default_factory=dict)
+    """Meshes that replace the shapes of objects, by object: `objects.ketchup.mesh=bottle.obj`."""
     sim: SimCfg = field(default_factory=SimCfg)
     device: str = bounded(AUTO, rule=scene_device_fault)
     """Device of all tensors: `cpu`, `cuda`, `cuda:<index>`, or `auto` (CUDA if the engine and the machine have it)."""

@@ -37,6 +37,7 @@ from isaaclab_mimic_ext.files.writing import replacing
 from isaaclab_mimic_ext.task.cameras import RGB, CameraCfg
 from isaaclab_mimic_ext.task.definition import Task, load_task
 from isaaclab_mimic_ext.task.folders import task_dirs
+from isaaclab_mimic_ext.task.meshes import recorded_objects
 from isaaclab_mimic_ext.task.robot import recorded_robot
 
 Pictures = dict[str, NDArray[Any]]
@@ -103,7 +104,8 @@ class Painter:
     """
 
     def __init__(self, job: PictureJob):
-        self._job, self.task = job, load_task(job.task_name, recorded_robot(read_env_args(job.input_file)))
+        env_args = read_env_args(job.input_file)
+        self._job, self.task = job, load_task(job.task_name, recorded_robot(env_args), recorded_objects(env_args))
         height, width = job.size
         self.renderer = Renderer(
             self.task, width, height, shadows=False, mode=job.rendering_mode, cameras=job.camera_cfgs, looks=job.looks

@@ -32,9 +32,12 @@ from isaaclab_mimic_ext.files.selection import LEAVE_OUT, LeftOut
 from isaaclab_mimic_ext.run.lanes import Lanes
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.task.folders import available_tasks
+from isaaclab_mimic_ext.task.meshes import recorded_digests, recorded_objects
 from isaaclab_mimic_ext.task.robot import recorded_robot, robot_digest
 
 log = logging.getLogger(__name__)
+
+_OTHER_MESH = "%s: the mesh of '%s' has changed since the recording, so motions may differ; use the file of the recording"
 
 EMBEDDED = ("mujoco", "mujoco_warp", "kinematic")
 """Engines that need only this package and its extras."""
@@ -80,7 +83,7 @@ def make_recorded_env(
         module = env_args.get("task_module")
         env = make_registered(f"{module}:{name}" if module else name, sim, num_envs, device)
     else:
-        env = make_env(load_task(task, recorded_robot(env_args)), sim, {}, num_envs, device)
+        env = make_env(load_task(task, recorded_robot(env_args), recorded_objects(env_args)), sim, {}, num_envs, device)
     wanted, found = env.env_args().get("action"), env_args.get("action", env.env_args().get("action"))
     if found != wanted:
         env.close()
@@ -91,6 +94,9 @@ def make_recorded_env(
     before, now = robot_digest(env_args), robot_digest(env.env_args())
     if before != now:
         log.warning(_OTHER_ROBOT, path, before[:8] or "panda", now[:8] or "panda")
+    meshes = recorded_digests(env_args)
+    for name in (name for name, digest in recorded_digests(env.env_args()).items() if digest != meshes.get(name)):
+        log.warning(_OTHER_MESH, path, name)
     return env
 
 

@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import check_output
 from isaaclab_mimic_ext.task.definition import load_task
+from isaaclab_mimic_ext.task.meshes import recorded_objects
 from isaaclab_mimic_ext.task.robot import recorded_robot
 from isaaclab_mimic_ext.texts import counted
 
@@ -92,7 +93,7 @@ def replay_dataset(
         check_picture(str(output_file), ".mp4", overwrite)
         task_name = str(env_args.get("task", env_args["env_name"]))
         find_recorded_task(task_name, env_args, input_file)
-        video_task = load_task(task_name, recorded_robot(env_args))
+        video_task = load_task(task_name, recorded_robot(env_args), recorded_objects(env_args))
     names = _selected(input_file, facts.demo_names, select_episodes)[:num_demos]
     sim = SimCfg(engine=engine) if isinstance(engine, str) else engine
     env = make_recorded_env(input_file, env_args, sim, min(num_envs, len(names)), torch.device(device))

@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.object_sizes import SCALE
 from isaaclab_mimic_ext.envs.robots import robot_of
+from isaaclab_mimic_ext.envs.robots.reach import check_mesh_widths
 from isaaclab_mimic_ext.envs.scene_env import SceneEnv
 from isaaclab_mimic_ext.envs.tabletop import (
     ACTION_DIM,
@@ -31,8 +32,9 @@ from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.quaternions import as_entry
 from isaaclab_mimic_ext.math import pose_from_pos_quat
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task.definition import Arm, Task
+from isaaclab_mimic_ext.task.definition import Arm, Task, mesh_digests
 from isaaclab_mimic_ext.task.joints import ObjectJoints
+from isaaclab_mimic_ext.task.meshes import meshes_entry
 from isaaclab_mimic_ext.task.robot import observations_entry, robot_entry
 
 __all__ = ["POS_SCALE", "ROT_SCALE", "STEP_DT", "EmbeddedEnv"]
@@ -62,6 +64,7 @@ class EmbeddedEnv(SceneEnv, ABC):
         self._joints = ObjectJoints(task.objects, self.device)
         self._articulations = Articulations(task)
         self.robot = robot_of(task)
+        check_mesh_widths(task)
         self._home = torch.tensor(self.robot.home, device=self.device)
         self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=self.device)
         self._last_action = torch.zeros(num_envs, self.action_dim, device=self.device)
@@ -231,6 +234,7 @@ class EmbeddedEnv(SceneEnv, ABC):
             **own_dirs(self.task.name),
             **own_preset(self.task.name, self.task.preset),
             **robot_entry(self.task.robot, self.robot.digest),
+            **meshes_entry(self.task.object_cfgs, mesh_digests(self.task)),
             **self._articulations.entry,
         }
 

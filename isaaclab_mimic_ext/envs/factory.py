@@ -23,6 +23,7 @@ from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task.contract import check_definition
 from isaaclab_mimic_ext.task.definition import Task, load_task
 from isaaclab_mimic_ext.task.folders import available_tasks
+from isaaclab_mimic_ext.task.meshes import ObjectCfg
 from isaaclab_mimic_ext.task.robot import RobotCfg
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, devic
         raise ConfigError(f"events: scale_range of '{next(iter(scaled))}' requires sim=mujoco (got isaaclab)")
     module = isaaclab_scene(task.name)
     _check_panda(task.robot)
+    _check_no_mesh(task.object_cfgs, "sim=isaaclab")
     sim = _launch_isaaclab(sim, device)
     from isaaclab_mimic_ext.envs.isaaclab.make import make_isaaclab_env
 
@@ -65,9 +67,17 @@ def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, devic
 
 
 def _make_robosuite(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
+    _check_no_mesh(task.object_cfgs, "sim=robosuite")
     from isaaclab_mimic_ext.envs.robosuite.env import RobosuiteEnv
 
     return RobosuiteEnv(task, events, num_envs, device, sim)
+
+
+def _check_no_mesh(objects: Mapping[str, ObjectCfg], place: str) -> None:
+    if objects:
+        name = next(iter(objects))
+        engines = "sim=mujoco, mujoco_warp or kinematic"
+        raise ConfigError(f"objects.{name}.mesh: is not supported by {place}, which has its own scenes; use {engines}")
 
 
 def _make_auto(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
@@ -303,12 +313,13 @@ def make_scene(cfg: SceneCfg, num_envs: int) -> MimicEnv:
     """
     if not cfg.task.is_registered:
         events = cfg.events if isinstance(cfg, EventsCfg) else {}
-        task = load_task(cfg.task.name, cfg.robot)
+        task = load_task(cfg.task.name, cfg.robot, cfg.objects)
         task.preset = cfg.task.preset
         # The command has already named the engine that `auto` selects.
         sim = replace(cfg.sim, engine=choose_engine(cfg.sim, task.name)[0])
         return make_env(task, sim, events, num_envs, cfg.device)
     _check_panda(cfg.robot)
+    _check_no_mesh(cfg.objects, "tasks registered with Isaac Lab")
     env = make_registered(cfg.task.id or "", cfg.sim, num_envs, cfg.device)
     try:
         check_scene_names(getattr(cfg, "subtask_configs", {}), env.object_names, tuple(env.get_subtask_term_signals()))

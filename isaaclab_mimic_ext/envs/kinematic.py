@@ -20,7 +20,7 @@ from isaaclab_mimic_ext.math import (
     pose_from_pos_rot,
     quat_xyzw_from_matrix,
 )
-from isaaclab_mimic_ext.task.definition import SceneState, Task
+from isaaclab_mimic_ext.task.definition import SceneState, Task, graspable_of
 
 FINGER_STEP = 0.01
 """Motion of a finger per control step [m]."""
@@ -201,7 +201,7 @@ class _Grips:
 
     @classmethod
     def from_task(cls, task: Task, device: torch.device) -> "_Grips":
-        graspable = task.graspable()
+        graspable = graspable_of(task)
         per_arm = [graspable.get(name, ()) for name in task.eef_names]
         size = (len(per_arm), max(1, *(len(grips) for grips in per_arm)))
         object_id = torch.zeros(size, dtype=torch.int64)

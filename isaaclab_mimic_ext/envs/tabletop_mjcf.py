@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import mujoco
+import numpy as np
 
 from isaaclab_mimic_ext.envs.panda.mjcf import COLLISION_GROUP, GRIP_SOLREF, VISUAL_GROUP, add_part
 from isaaclab_mimic_ext.envs.panda.shape import (
@@ -21,11 +22,13 @@ from isaaclab_mimic_ext.envs.panda.shape import (
 from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.errors import TaskSpecError, choices
 from isaaclab_mimic_ext.task.definition import JointedObject, SceneObject, Task
+from isaaclab_mimic_ext.task.mesh_shape import MeshShape
 from isaaclab_mimic_ext.task.objects import SLIDE
 
 TIMESTEP = 0.002
 """Duration of a physics substep [s]."""
 BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
+MESH = mujoco.mjtGeom.mjGEOM_MESH
 _AIR_DAMPING = 5e-4
 """Damping of the free motion of objects [N s/m, N m s]. Negligible in a grasp, but stops fallen bottles from rolling."""
 
@@ -51,7 +54,11 @@ def build_tabletop(task: Task, builders: Mapping[str, Callable[[mujoco.MjsBody],
     for arm in task.arms:
         robot_of(task).add_to(spec, arm)
     for obj in task.objects:
-        builders[obj.name](_add_body(spec, obj))
+        body = _add_body(spec, obj)
+        if obj.mesh is None:
+            builders[obj.name](body)
+        else:
+            _add_mesh(spec, body, obj.mesh)
     return spec
 
 
@@ -64,6 +71,26 @@ def _add_body(spec: mujoco.MjSpec, obj: SceneObject) -> mujoco.MjsBody:
     else:
         body.add_freejoint(name=obj.name).damping = (_AIR_DAMPING, 0.0, 0.0)
     return body
+
+
+def _add_mesh(spec: mujoco.MjSpec, body: mujoco.MjsBody, shape: MeshShape) -> None:
+    """Add the shape of a mesh to a body: its convex parts for contacts, and its surface for pictures."""
+    body.explicitinertial, body.mass, body.ipos = True, shape.mass, shape.center_of_mass
+    inertia = shape.inertia
+    body.fullinertia = [*np.diag(inertia), inertia[0, 1], inertia[0, 2], inertia[1, 2]]
+    for index, part in enumerate(shape.parts):
+        geom = body.add_geom(name=body.name if index == 0 else "", group=COLLISION_GROUP, rgba=(0.5, 0.5, 0.5, 1.0))
+        if part.kind == "mesh":
+            geom.type, geom.meshname = MESH, f"{body.name}/part_{index}"
+            spec.add_mesh(name=geom.meshname, uservert=part.vertices.ravel(), userface=part.faces.ravel())
+        else:
+            geom.type = BOX if part.kind == "box" else CYLINDER
+            geom.pos = part.center
+            geom.size = part.half_size if part.kind == "box" else (part.half_size[0], part.half_size[2], 0.0)
+        make_solid(geom, 0.0, condim=4)
+    surface = spec.add_mesh(name=f"{body.name}/surface", uservert=shape.vertices.ravel(), userface=shape.faces.ravel())
+    surface.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
+    make_visual(body.add_geom(type=MESH, meshname=surface.name, rgba=shape.rgba))
 
 
 def _add_jointed_body(spec: mujoco.MjSpec, obj: JointedObject) -> mujoco.MjsBody:

@@ -11,6 +11,7 @@ from isaaclab_mimic_ext.errors import MimicError, SourceDataError
 from isaaclab_mimic_ext.learn.data import DatasetFacts
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.task.folders import available_tasks
+from isaaclab_mimic_ext.task.meshes import recorded_objects
 from isaaclab_mimic_ext.task.robot import recorded_robot
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def _shapes_of_env(task_name: str, env_args: Mapping[str, Any]) -> dict[str, tup
     if task_name not in available_tasks():
         return {}
     try:
-        env = make_env(load_task(task_name, recorded_robot(env_args)), "kinematic", events={})
+        env = make_env(load_task(task_name, recorded_robot(env_args), recorded_objects(env_args)), "kinematic", events={})
         try:
             shapes = {name: tuple(value.shape[1:]) for name, value in trees.flatten(env.observations()).items()}
             return {**shapes, "actions": (env.action_dim,)}

@@ -48,7 +48,7 @@ class TrainingEvaluation:
         num_envs = min(cfg.num_eval_envs, cfg.num_eval_episodes)
         self.env = make_scene(cfg, num_envs)
         if cameras is not None:
-            self.env = own_env_with_cameras(self.env, load_task(cfg.task.name, cfg.robot), cameras)
+            self.env = own_env_with_cameras(self.env, load_task(cfg.task.name, cfg.robot, cfg.objects), cameras)
         seed = cfg.datagen_config.seed + _SEED_OFFSET
         all_env_ids = torch.arange(num_envs, device=self.env.device)
         self.env.reset(all_env_ids, Draws(seed, all_env_ids, Domain.EVALUATION))

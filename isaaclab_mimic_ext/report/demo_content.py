@@ -27,6 +27,7 @@ from isaaclab_mimic_ext.files.hdf5 import open_hdf5, text_of, texts_of
 from isaaclab_mimic_ext.files.selection import LeftOut, check_has_actions
 from isaaclab_mimic_ext.files.stream import check_actions, read_facts
 from isaaclab_mimic_ext.task.definition import SceneState, Task
+from isaaclab_mimic_ext.task.meshes import recorded_objects
 from isaaclab_mimic_ext.task.robot import recorded_robot
 from isaaclab_mimic_ext.texts import counted
 
@@ -148,7 +149,11 @@ def _add_motion(content: DemoContent, file: h5py.File) -> None:
         return
     try:
         find_recorded_task(name, content.env_args, content.path)
-        content.task = load_task(recorded_preset(content.env_args) or name, robot=recorded_robot(content.env_args))
+        content.task = load_task(
+            recorded_preset(content.env_args) or name,
+            robot=recorded_robot(content.env_args),
+            objects=recorded_objects(content.env_args),
+        )
     except MimicError as error:
         content.missing.append(f"The task is not available: {error}.")
         return

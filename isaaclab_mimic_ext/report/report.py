@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.run.run_state import IN_PROGRESS, WRITING, counted_recor
 from isaaclab_mimic_ext.run.session import RunFolder
 from isaaclab_mimic_ext.run.summary import count_reasons
 from isaaclab_mimic_ext.run.trial_records import RunRecords, read_records
+from isaaclab_mimic_ext.task.meshes import recorded_objects
 from isaaclab_mimic_ext.task.robot import recorded_robot
 from isaaclab_mimic_ext.texts import counted, duration
 
@@ -102,7 +103,7 @@ def _rerun_and_draw(folder: RunFolder, records: RunRecords, rows: Sequence[int],
     trials = records.trials[list(rows)].tolist()
     task_name = records.facts["identity"]["task.name"]
     find_recorded_task(task_name, records.facts, folder.store)
-    task = load_task(task_name, recorded_robot(records.facts["identity"]))
+    task = load_task(task_name, recorded_robot(records.facts["identity"]), recorded_objects(records.facts["identity"]))
     log.info("Running %s again to draw them", counted(len(rows), "failed trial"))
     films: list[RecordedMotion]
     try:

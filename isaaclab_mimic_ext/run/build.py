@@ -65,7 +65,7 @@ def start_env(cfg: GenerateCfg) -> MimicEnv:
         raise ConfigError("cameras: must not be set with Isaac Lab, whose envs have their own cameras; omit it")
     env = make_scene(cfg, cfg.batch_size())
     if adds_cameras:
-        env = add_cameras(env, load_task(cfg.task.name, cfg.robot), cfg.cameras)
+        env = add_cameras(env, load_task(cfg.task.name, cfg.robot, cfg.objects), cfg.cameras)
     first_reset(env, cfg.datagen_config)
     return env
 
@@ -129,7 +129,7 @@ def load_demos(input_file: str | Path, env: MimicEnv, use_skillgen: bool | None 
 def task_of(env: MimicEnv, cfg: GenerateCfg) -> Task:
     """Return the task of an environment of this package, or load the configured task."""
     task: Task | None = getattr(env, "task", None)
-    return load_task(cfg.task.name, cfg.robot) if task is None else task
+    return load_task(cfg.task.name, cfg.robot, cfg.objects) if task is None else task
 
 
 def load_pool(cfg: GenerateCfg, env: MimicEnv) -> SourcePool:

@@ -222,7 +222,11 @@ def _generate_with_workers(cfg: GenerateCfg, monitor: Monitor) -> RunResult:
                 result = owner.close()
             file.end(result)
         _finish(
-            cfg, ready.contents.episodes.env_args.get("engine"), lambda: load_task(cfg.task.name, cfg.robot), folder, result
+            cfg,
+            ready.contents.episodes.env_args.get("engine"),
+            lambda: load_task(cfg.task.name, cfg.robot, cfg.objects),
+            folder,
+            result,
         )
         return result
 

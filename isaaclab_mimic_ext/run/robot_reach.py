@@ -48,7 +48,7 @@ def reach_stats(cfg: GenerateCfg) -> dict[str, dict[str, float]]:
     """
     if cfg.task.is_registered or not cfg.robot.changes:
         return {}
-    task = load_task(cfg.task.name, cfg.robot)
+    task = load_task(cfg.task.name, cfg.robot, cfg.objects)
     with open_hdf5(cfg.input_file) as file:
         demos = [open_demo(file, name) for name in usable_demos(file, cfg.demos, is_quiet=True)]
         targets = {eef: [demo.leaves[f"{_TARGETS}/{eef}"][()] for demo in demos] for eef in task.eef_names}

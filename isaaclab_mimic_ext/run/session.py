@@ -26,6 +26,8 @@ from isaaclab_mimic_ext.files.writing import remove_folders, unwritable
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.store import Outcomes, RunStore, reading
 from isaaclab_mimic_ext.task.folders import available_tasks
+from isaaclab_mimic_ext.task.mesh_shape import digest_of
+from isaaclab_mimic_ext.task.meshes import meshes_entry, objects_from
 from isaaclab_mimic_ext.task.robot import robot_entry, robot_from
 
 
@@ -261,7 +263,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in leaves.items()
         if name not in FREE_TO_CHANGE
     }
-    return _with_engine(_with_robot(settings, config.get("robot")))
+    return _with_engine(_with_meshes(_with_robot(settings, config.get("robot")), config.get("objects")))
 
 
 def _with_robot(settings: Mapping[str, Any], values: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -269,6 +271,13 @@ def _with_robot(settings: Mapping[str, Any], values: Mapping[str, Any] | None) -
     others = {name: value for name, value in settings.items() if not name.startswith("robot.")}
     robot = robot_from(values or {})
     return {**others, **robot_entry(robot, load_robot(robot).digest)} if robot.changes else others
+
+
+def _with_meshes(settings: Mapping[str, Any], values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Settings with one entry for the meshes, with the digests of their files, instead of their fields."""
+    others = {name: value for name, value in settings.items() if not name.startswith("objects")}
+    objects = objects_from(values or {})
+    return {**others, **meshes_entry(objects, {name: digest_of(name, cfg) for name, cfg in objects.items() if cfg.mesh})}
 
 
 def _with_engine(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def write_missing_reports(cfg: GenerateCfg, folder: RunFolder, result: RunResult
             if folder.stats.read_text(encoding="utf-8") != before:
                 log.info("Wrote the missing file %s", folder.stats)
         if draws_video:
-            draw_run(folder, load_task(cfg.task.name, cfg.robot), cfg.num_video_demos)
+            draw_run(folder, load_task(cfg.task.name, cfg.robot, cfg.objects), cfg.num_video_demos)
         mark_reported(folder)
 
 

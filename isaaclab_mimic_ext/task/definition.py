@@ -15,6 +15,8 @@ from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.contract import check_definition, guard_functions
 from isaaclab_mimic_ext.task.folders import available_tasks, own_task_hint
+from isaaclab_mimic_ext.task.mesh_objects import graspable_of, mesh_digests, set_objects
+from isaaclab_mimic_ext.task.meshes import ObjectCfg
 from isaaclab_mimic_ext.task.objects import Graspable, JointedObject, SceneObject, jointed_objects
 from isaaclab_mimic_ext.task.reasons import FailureReason, never_reached
 from isaaclab_mimic_ext.task.robot import RobotCfg, check_description
@@ -22,7 +24,7 @@ from isaaclab_mimic_ext.task.user_code import call_task_code, find_task_module, 
 
 __all__ = [
     "MAX_HOLDING_FINGER_POS", "Arm", "Graspable", "JointedObject", "SceneObject", "SceneState", "Task",
-    "graspable_radii", "load_task", "once_per_scene", "set_robot",
+    "graspable_of", "graspable_radii", "load_task", "mesh_digests", "once_per_scene", "set_objects", "set_robot",
 ]  # fmt: skip
 
 Quantity = TypeVar("Quantity", bound=Callable[..., Any])
@@ -131,6 +133,8 @@ class Task(ABC):
 
     open_finger_pos: float | None = None
     """Finger position above which `signals` or `success` count a gripper as open [m]; robots must exceed it. None: any."""
+    object_cfgs: Mapping[str, ObjectCfg] = {}
+    """Meshes that replace the shapes of objects, by object; set by `set_objects`."""
     robot: RobotCfg = RobotCfg()
     """Robot of all arms; by default the Panda."""
 
@@ -251,11 +255,12 @@ class Task(ABC):
         return torch.zeros_like(scene.object_pose[:, self.object_id(object_name), 2, 3])
 
 
-def load_task(name: str, robot: RobotCfg | None = None) -> Task:
+def load_task(name: str, robot: RobotCfg | None = None, objects: Mapping[str, ObjectCfg] | None = None) -> Task:
     """Create the task with this name.
 
     Args:
         robot: robot of its arms; None: that of the task, by default the Panda.
+        objects: meshes that replace the shapes of objects, by object.
 
     Raises:
         ConfigError: the task is not found.
@@ -274,6 +279,8 @@ def load_task(name: str, robot: RobotCfg | None = None) -> Task:
         raise wrong_result(make_task, f"the task must have the name of its folder, '{name}' (got '{task.name}')")
     if robot is not None:
         set_robot(task, robot)
+    if objects:
+        set_objects(task, objects)
     return task
 
 
@@ -299,7 +306,7 @@ def graspable_radii(task: Task) -> dict[str, dict[str, float]]:
 
     Objects on joints do not count: an open gripper can move them, too.
     """
-    graspable = task.graspable()
+    graspable = graspable_of(task)
     names = {eef: {item.object_name for item in graspable.get(eef, ())} - {*task.jointed_names} for eef in task.eef_names}
     return {eef: {each.name: each.footprint_radius for each in task.objects if each.name in names[eef]} for eef in names}
 

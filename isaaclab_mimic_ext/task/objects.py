@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from isaaclab_mimic_ext.task.mesh_shape import MeshShape
 
 SLIDE, HINGE = "slide", "hinge"
 JOINT_KINDS = (SLIDE, HINGE)
@@ -19,6 +23,7 @@ class SceneObject:
         half_size: half the size of its bounding box along the axes of its frame [m]; None: from footprint and rest height.
         box_center: center of the bounding box in its frame [m].
         fixed: whether the object stays where a reset places it.
+        mesh: shape from a mesh file, which replaces the parts that the task's scene adds; see `mesh_object`.
     """
 
     name: str
@@ -28,6 +33,7 @@ class SceneObject:
     half_size: tuple[float, float, float] | None = None
     box_center: tuple[float, float, float] = (0.0, 0.0, 0.0)
     fixed: bool = False
+    mesh: "MeshShape | None" = field(default=None, kw_only=True)
 
     @property
     def box_half_size(self) -> tuple[float, float, float]:
@@ -62,6 +68,7 @@ class JointedObject(SceneObject):
     rest_height: float = field(default=0.0, init=False)
     default_pos: tuple[float, float] = field(default=(0.0, 0.0), init=False)
     fixed: bool = field(default=False, init=False)
+    mesh: "MeshShape | None" = field(default=None, init=False)
     base: str = field(default="", kw_only=True)
     kind: str = field(default=SLIDE, kw_only=True)
     axis: tuple[float, float, float] = field(default=(1.0, 0.0, 0.0), kw_only=True)

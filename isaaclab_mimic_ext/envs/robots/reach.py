@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
 from isaaclab_mimic_ext.envs.robots.load import robot_of
-from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.task.definition import Task, graspable_of
 
 MAX_DISTANCE = 0.005
 """Distance of the hand from a pose of a demo above which the pose is out of reach [m]."""
@@ -27,6 +28,23 @@ def opening_fault(task: Task) -> str | None:
     return (
         f"the gripper of {robot_of(task).name} opens to {opening:.1f} mm, the task counts it as open above {needed:.1f} mm"
     )
+
+
+def check_mesh_widths(task: Task) -> None:
+    """Check that the grippers of a task can hold its meshes.
+
+    Raises:
+        ConfigError: a mesh is wider than the open gripper where it is gripped.
+    """
+    opening = 2000 * robot_of(task).finger_open
+    for grips in graspable_of(task).values():
+        for grip in grips:
+            width, obj = 2000 * grip.half_width, task.objects[task.object_id(grip.object_name)]
+            if obj.mesh is not None and width >= opening:
+                raise ConfigError(
+                    f"objects.{obj.name}.mesh: is {width:.1f} mm wide where it is gripped, the gripper of "
+                    f"{robot_of(task).name} opens to {opening:.1f} mm; reduce objects.{obj.name}.scale, or use a wider gripper"
+                )
 
 
 def distances_of_hand(task: Task, eef_name: str, target_eef_poses: Sequence[NDArray[Any]]) -> list[NDArray[np.float64]]:
