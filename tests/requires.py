@@ -32,6 +32,7 @@ REQUIREMENTS = {
     "ray": "Ray: pip install ray (make cluster-test)",
     "robosuite": "robosuite 1.5 in .venv-robosuite (make robosuite-test)",
     "submitit": "submitit, which submits the jobs of a sweep",
+    "meshes": "trimesh, scipy and coacd, which read meshes",
     "cuda": "a CUDA device",
     "git": "git",
     "linux": "/proc and limits on file sizes",

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from demos import draw_signals
 from look_pictures import draw_looks
+from mesh_pictures import draw_meshes
 from page_pictures import draw_report, draw_timeline, draw_watch
 from studio_pictures import draw_mark, draw_record
 from task_pages import presets
@@ -78,6 +79,7 @@ PICTURES = {
     "constraints": draw_constraints,
     "tasks": draw_tasks,
     "robot": draw_own_robot,
+    "meshes": draw_meshes,
     "looks": draw_looks,
     "timeline": draw_timeline,
     "report": draw_report,

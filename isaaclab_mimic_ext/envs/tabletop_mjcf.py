@@ -40,7 +40,7 @@ def build_tabletop(task: Task, builders: Mapping[str, Callable[[mujoco.MjsBody],
     joint has the name of the object.
 
     Args:
-        builders: for each of the task's objects: name -> function that adds geoms to its body.
+        builders: for each of the task's objects without a mesh: name -> function that adds geoms to its body.
 
     Raises:
         TaskSpecError: the names of `builders` differ from those of the task's objects.
@@ -104,7 +104,7 @@ def _add_jointed_body(spec: mujoco.MjSpec, obj: JointedObject) -> mujoco.MjsBody
 
 
 def _check_builders(task: Task, builders: Mapping[str, object]) -> None:
-    for name in task.object_names:
+    for name in (obj.name for obj in task.objects if obj.mesh is None):
         if name not in builders:
             raise TaskSpecError(f"builders: no builder for object '{name}'; add '{name}': <function of its body>")
     for name in builders:

@@ -78,7 +78,7 @@ class Sizes:
     anchor: wp.array(dtype=wp.mat44, ndim=2)
     low: wp.array(dtype=wp.vec3, ndim=2)
     high: wp.array(dtype=wp.vec3, ndim=2)
-    growth: wp.array(dtype=wp.float32, ndim=2)
+    growth: wp.array(dtype=wp.vec3, ndim=2)
     shift: wp.array(dtype=wp.vec3, ndim=2)
 
 
@@ -128,13 +128,13 @@ def _waypoint_kernel(
 
 
 @wp.func
-def _adapt(pose: wp.mat44, anchor: wp.mat44, low: wp.vec3, high: wp.vec3, growth: wp.float32, shift: wp.vec3) -> wp.mat44:
+def _adapt(pose: wp.mat44, anchor: wp.mat44, low: wp.vec3, high: wp.vec3, growth: wp.vec3, shift: wp.vec3) -> wp.mat44:
     """Move a waypoint with the surface of the object at `anchor`, and by `shift` in its own frame."""
     place = wp.transpose(rotation(anchor)) * (position(pose) - position(anchor))
     nearest = wp.vec3()
     for i in range(3):
         nearest[i] = wp.clamp(place[i], low[i], high[i])
-    moved = position(pose) + rotation(anchor) * (growth * nearest) + rotation(pose) * shift
+    moved = position(pose) + rotation(anchor) * wp.cw_mul(growth, nearest) + rotation(pose) * shift
     return pose_from(rotation(pose), moved)
 
 
@@ -203,7 +203,7 @@ class WaypointReader:
 
 
 def _no_sizes(device: torch.device) -> dict[str, Tensor]:
-    shapes = {"anchor": (4, 4), "low": (3,), "high": (3,), "growth": (), "shift": (3,)}
+    shapes = {"anchor": (4, 4), "low": (3,), "high": (3,), "growth": (3,), "shift": (3,)}
     return {name: torch.zeros(1, 1, *shape, device=device) for name, shape in shapes.items()}
 
 
@@ -227,7 +227,7 @@ def waypoints_torch(
     if sizes is not None:
         anchor = sizes["anchor"]
         place = (anchor[..., :3, :3] * (pose[..., :3, 3] - anchor[..., :3, 3])[..., None]).sum(-2)
-        grown = sizes["growth"][..., None] * place.clamp(sizes["low"], sizes["high"])
+        grown = sizes["growth"] * place.clamp(sizes["low"], sizes["high"])
         shift = (pose[..., :3, :3] * sizes["shift"][..., None, :]).sum(-1)
         pose[..., :3, 3] += (anchor[..., :3, :3] * grown[..., None, :]).sum(-1) + shift
     fraction = (segments.cursor + 1) / (segments.num_interpolation + 1)

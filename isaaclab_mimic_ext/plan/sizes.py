@@ -19,11 +19,14 @@ class ObjectBoxes:
     Attributes:
         center, half_size: (O, 3) [m].
         rest_height: (O,), height of the frame above the table when the object stands upright [m].
+        growth: (O, 3), relative change of the size along each axis, about the center of the bottom; None: no change. It is
+            that of objects which have another mesh than in the source demos.
     """
 
     center: Tensor
     half_size: Tensor
     rest_height: Tensor
+    growth: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,13 @@ class SizeAdaptation:
 
     A waypoint at `p` in the frame of an object that is `s` times as large moves by `(s - 1) q`. `q` is the point of the
     bounding box nearest to `p`: within the box, waypoints scale with the object, and beyond, they keep their distance to
-    its surface. If the gripper holds another object, the keypoint of this object is below its frame, where it rests on the
-    table: the keypoint follows the path that it has in the source demo.
+    its surface. With another mesh, `s` differs along the axes, and `p` and `q` are relative to the center of the bottom,
+    which both meshes share. If the gripper holds another object, the keypoint of this object is below its frame, where it
+    rests on the table: the keypoint follows the path that it has in the source demo.
 
     Attributes:
-        tensors: `anchor` (N, E, 4, 4), pose of the object; `low`, `high` (N, E, 3), its own box; `growth` (N, E), `s - 1`;
-            `shift` (N, E, 3), motion of the waypoint in its own frame [m].
+        tensors: `anchor` (N, E, 4, 4), pose of the object; `low`, `high` (N, E, 3), its own box; `growth`
+            (N, E, 3), `s - 1`; `shift` (N, E, 3), motion of the waypoint in its own frame [m].
     """
 
     def __init__(self, pool: SourcePool, table: SubtaskTable, boxes: ObjectBoxes, num_envs: int):
@@ -53,14 +57,20 @@ class SizeAdaptation:
         self._pool, self._object_id = pool, table.object_id
         # The last object stands for none: it has no size.
         none = torch.zeros(1, 3, device=device)
-        self._low = torch.cat((boxes.center - boxes.half_size, none))
-        self._high = torch.cat((boxes.center + boxes.half_size, none))
+        growth = torch.zeros_like(boxes.center) if boxes.growth is None else boxes.growth
+        is_other = (growth != 0.0).any(-1)
+        bottom = torch.cat((boxes.center[:, :2], -boxes.rest_height[:, None]), dim=1)
+        fixed = torch.where(is_other[:, None], bottom, 0.0)
+        self._growth, self._fixed = torch.cat((growth, none)), torch.cat((fixed, none))
+        self._is_other = torch.cat((is_other, is_other.new_zeros(1)))
+        self._low = torch.cat((boxes.center - boxes.half_size - fixed, none))
+        self._high = torch.cat((boxes.center + boxes.half_size - fixed, none))
         self._rest_height = torch.cat((boxes.rest_height, none[:, 0]))
 
         def zeros(*size: int) -> Tensor:
             return torch.zeros(num_envs, num_eefs, *size, device=device)
 
-        self.tensors = {"anchor": zeros(4, 4), "low": zeros(3), "high": zeros(3), "growth": zeros(), "shift": zeros(3)}
+        self.tensors = {"anchor": zeros(4, 4), "low": zeros(3), "high": zeros(3), "growth": zeros(3), "shift": zeros(3)}
 
     def begin(
         self, place: Place, segments: Segments, eef_pose: Tensor, object_pose: Tensor, scale: Tensor, attached: Tensor
@@ -80,9 +90,11 @@ class SizeAdaptation:
         eye = torch.eye(4, device=scale.device).expand(len(scale), 1, 4, 4)
         poses = torch.cat((object_pose, eye), dim=1)
         tensors = self.tensors
-        tensors["anchor"][at] = poses[place.env_ids, target]
+        anchor = poses[place.env_ids, target]
+        tensors["anchor"][at] = anchor
+        tensors["anchor"][(*at, slice(3), 3)] += (anchor[:, :3, :3] * self._fixed[target][:, None]).sum(-1)
         tensors["low"][at], tensors["high"][at] = self._low[target], self._high[target]
-        tensors["growth"][at] = padded[place.env_ids, target] - 1.0
+        tensors["growth"][at] = (padded[place.env_ids, target] - 1.0)[:, None] + self._growth[target]
         held = attached[at]
         held = torch.where((held < 0) | (held == target), none, held)
         factor = padded[place.env_ids, held]
@@ -90,7 +102,7 @@ class SizeAdaptation:
         demo, step = segments.demo[at].long(), segments.start[at].long()
         source_object = self._pool.object_pose[held, demo, step]
         source = self._keypoint(self._pool.eef_pose[place.eef_ids, demo, step], source_object, self._rest_height[held])
-        is_resized = (held != none) & (factor != 1.0)
+        is_resized = (held != none) & ((factor != 1.0) | self._is_other[held])
         tensors["shift"][at] = torch.where(is_resized[:, None], source - present, 0.0)
 
     @staticmethod

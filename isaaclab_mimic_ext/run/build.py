@@ -34,12 +34,12 @@ from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.motion import BoxPlanner, Workspace, hand_boxes
 from isaaclab_mimic_ext.plan.motion_geometry import Boxes, Speed
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
-from isaaclab_mimic_ext.plan.sizes import ObjectBoxes
 from isaaclab_mimic_ext.plan.subtasks import build_table, check_noise
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.block import first_trial, limits_of, run_rules
 from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.object_boxes import source_boxes
 from isaaclab_mimic_ext.run.provenance import provenance
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, episode_format
 from isaaclab_mimic_ext.run.robot_reach import report_reach
@@ -294,17 +294,8 @@ def build_planner(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> TrialPla
     if cfg.datagen_config.use_skillgen:
         ramp_steps = cfg.datagen_config.transit_ramp_steps
         motion_planner = build_motion_planner(task_of(env, cfg), env.device, ramp_steps)
-    adapts = cfg.datagen_config.adapt_to_scale and getattr(env, "object_scale", None) is not None
-    boxes = _boxes(task_of(env, cfg), env.device) if adapts else None
+    boxes = source_boxes(cfg, env) if cfg.datagen_config.adapt_to_scale else None
     return TrialPlanner(pool, table, constraints, cfg.datagen_config, env.num_envs, motion_planner, boxes)
-
-
-def _boxes(task: Task, device: torch.device) -> ObjectBoxes:
-    return ObjectBoxes(
-        torch.tensor([obj.box_center for obj in task.objects], device=device),
-        torch.tensor([obj.box_half_size for obj in task.objects], device=device),
-        torch.tensor([obj.rest_height for obj in task.objects], device=device),
-    )
 
 
 def term_signals(cfg: GenerateCfg, env: MimicEnv) -> list[list[str | None]]:

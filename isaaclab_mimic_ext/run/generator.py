@@ -276,7 +276,8 @@ class Generator:
         eef_pose, object_pose = self.env.eef_pose, self.env.object_pose
         self.planner.begin_segments(env_ids, eef_ids, eef_pose, object_pose, attached)
         if sizes is not None and attached is not None:
-            scale: Tensor = self.env.object_scale  # type: ignore[attr-defined]
+            given: Tensor | None = getattr(self.env, "object_scale", None)
+            scale = torch.ones_like(object_pose[..., 0, 0]) if given is None else given
             place = Place(env_ids, eef_ids, self.planner.subtask[env_ids, eef_ids])
             sizes.begin(place, self.planner.segments, eef_pose, object_pose, scale, attached)
 

@@ -135,6 +135,8 @@ class Task(ABC):
     """Finger position above which `signals` or `success` count a gripper as open [m]; robots must exceed it. None: any."""
     object_cfgs: Mapping[str, ObjectCfg] = {}
     """Meshes that replace the shapes of objects, by object; set by `set_objects`."""
+    own_objects: Mapping[str, SceneObject] = {}
+    """Objects that meshes replace, by name; set by `set_objects`."""
     robot: RobotCfg = RobotCfg()
     """Robot of all arms; by default the Panda."""
 

@@ -24,6 +24,7 @@ def set_objects(task: "Task", objects: Mapping[str, ObjectCfg]) -> None:
         check_object(name, cfg)
     task.object_cfgs = {name: cfg for name, cfg in objects.items() if cfg.mesh is not None}
     if task.object_cfgs:
+        task.own_objects = {obj.name: obj for obj in task.objects if obj.name in task.object_cfgs}
         task.objects = tuple(
             with_mesh(obj, task.object_cfgs[obj.name]) if obj.name in task.object_cfgs else obj for obj in task.objects
         )
@@ -72,15 +73,26 @@ def _shaped(obj: SceneObject, shape: MeshShape) -> SceneObject:
 
 
 def graspable_of(task: "Task") -> dict[str, tuple[Graspable, ...]]:
-    """Objects that each end effector can hold, with the widths of meshes, see `Task.graspable`."""
-    meshes = {obj.name: obj.mesh for obj in task.objects if obj.mesh is not None}
-    held = task.graspable().items()
-    return {eef: tuple(_measured(item, meshes.get(item.object_name)) for item in items) for eef, items in held}
+    """Objects that each end effector can hold, see `Task.graspable`, with the widths of meshes.
+
+    The grip of a mesh is as high, relative to its size, as that of the object that it replaces.
+    """
+    meshes = {obj.name: obj for obj in task.objects if obj.mesh is not None}
+
+    def fitted(item: Graspable) -> Graspable:
+        obj = meshes.get(item.object_name)
+        return item if obj is None else _fitted(item, obj, task.own_objects.get(obj.name, obj))
+
+    return {eef: tuple(fitted(item) for item in items) for eef, items in task.graspable().items()}
 
 
-def _measured(item: Graspable, shape: MeshShape | None) -> Graspable:
-    width = None if shape is None else shape.width_at(item.grip_pos)
-    return item if width is None else replace(item, half_width=width / 2)
+def _fitted(item: Graspable, obj: SceneObject, own: SceneObject) -> Graspable:
+    assert obj.mesh is not None
+    bottom = (*own.box_center[:2], -own.rest_height)
+    sizes = zip(item.grip_pos, bottom, obj.box_half_size, own.box_half_size, strict=True)
+    x, y, z = (low + (place - low) * new / old for place, low, new, old in sizes)
+    width = obj.mesh.width_at((x, y, z))
+    return replace(item, grip_pos=(x, y, z), half_width=item.half_width if width is None else width / 2)
 
 
 def mesh_digests(task: "Task") -> dict[str, str]:

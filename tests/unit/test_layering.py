@@ -68,6 +68,7 @@ PARTS_OF_COMMANDS = {
     "test_replay_task.py": {"commands.overrides"},
     "test_registered_tasks.py": {"commands.overrides"},
     "test_studio_end.py": {"commands.signals", "commands.studio"},
+    "test_meshes.py": {"commands.overrides"},
     "test_schemas.py": {"commands.messages", "commands.overrides"},
     "test_resumed.py": {"commands.resumed"},
     "test_run_texts.py": {"commands.app"},

@@ -121,7 +121,7 @@ def adapted(cursor: int) -> tuple[torch.Tensor, torch.Tensor]:
     box = 0.1 * torch.rand(num_envs, num_eefs, 3)
     sizes = {
         "anchor": random_poses(num_envs, num_eefs), "low": -box, "high": box,
-        "growth": torch.rand(num_envs, num_eefs) - 0.5, "shift": 0.1 * torch.rand(num_envs, num_eefs, 3),
+        "growth": torch.rand(num_envs, num_eefs, 3) - 0.5, "shift": 0.1 * torch.rand(num_envs, num_eefs, 3),
     }  # fmt: skip
     reader = WaypointReader(*pools, segments, False, sizes=sizes)
     last = reader.target.clone(), reader.gripper.clone()
@@ -140,7 +140,7 @@ def first_waypoint(place: list[float], growth: float, shift: list[float]) -> lis
     segments = Segments.empty(1, 1, torch.device("cpu"))
     box = torch.full((1, 1, 3), 0.1)
     sizes = {"anchor": torch.eye(4).repeat(1, 1, 1, 1), "low": -box, "high": box}
-    sizes |= {"growth": torch.full((1, 1), growth), "shift": torch.tensor([[shift]])}
+    sizes |= {"growth": torch.full((1, 1, 3), growth), "shift": torch.tensor([[shift]])}
     reader = WaypointReader(pose, pose, torch.ones(1, 1, 1, 1), segments, False, sizes=sizes)
     position: list[float] = reader.read()[0][0, 0, :3, 3].tolist()
     return position

@@ -42,7 +42,7 @@ UNREAD = [
     ("record_demos", "max_time=1", "max_time: record has no such field (did you mean 'max_trials'?); generate has it"),
     ("record_demos", "++max_time=1", "max_time: record has no such field (did you mean 'max_trials'?); generate has it"),
     ("annotate_demos", "seed=3",
-     "seed: annotate has no such field; fields: task, robot, sim, device, headless, host, port, datagen_config, "
+     "seed: annotate has no such field; fields: task, robot, objects, sim, device, headless, host, port, datagen_config, "
      "subtask_configs, all_subtasks, recorder, auto, annotate_subtask_start_signals, marks_file, gui, pause_subtask, "
      "step_hz, input_file, demos, output_file, overwrite, enable_cameras, "
      "progress; studio, record, check, generate, split, render, validate, train and evaluate have it"),

@@ -43,7 +43,7 @@ def check_mesh_widths(task: Task) -> None:
             if obj.mesh is not None and width >= opening:
                 raise ConfigError(
                     f"objects.{obj.name}.mesh: is {width:.1f} mm wide where it is gripped, the gripper of "
-                    f"{robot_of(task).name} opens to {opening:.1f} mm; reduce objects.{obj.name}.scale, or use a wider gripper"
+                    f"{robot_of(task).name} opens to {opening:.1f} mm; reduce objects.{obj.name}.scale, or widen the gripper"
                 )
 
 

@@ -1,0 +1,46 @@
+"""Bounding boxes of the objects in the source demos, and those of the objects that replace them."""
+
+# O objects
+
+import torch
+
+from isaaclab_mimic_ext.config import GenerateCfg
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.files.stream import read_env_args
+from isaaclab_mimic_ext.plan.sizes import ObjectBoxes
+from isaaclab_mimic_ext.task.definition import Task, load_task
+from isaaclab_mimic_ext.task.meshes import recorded_objects
+
+_SAME_SIZE = 0.01
+"""Relative difference of two sizes below which segments are not adapted."""
+
+
+def source_boxes(cfg: GenerateCfg, env: MimicEnv) -> ObjectBoxes | None:
+    """Boxes of the objects in the source demos; None if the objects of the env have the same sizes.
+
+    Raises:
+        ConfigError: SkillGen is used, whose transits are not adapted.
+    """
+    task: Task | None = getattr(env, "task", None)
+    if task is None:
+        return None
+    shapes = recorded_objects(read_env_args(cfg.input_file))
+    others = load_task(task.name, objects=shapes).objects if shapes or task.object_cfgs else task.objects
+    half_size = torch.tensor([obj.box_half_size for obj in others], device=env.device)
+    growth = torch.tensor([obj.box_half_size for obj in task.objects], device=env.device) / half_size - 1.0
+    growth = torch.where(growth.abs() < _SAME_SIZE, 0.0, growth)
+    if cfg.datagen_config.use_skillgen and growth.any():
+        name = task.object_names[int(growth.any(-1).int().argmax())]
+        raise ConfigError(
+            f"datagen_config.adapt_to_scale: must be false for SkillGen with another size of '{name}' than in the source "
+            "demos (got true): its transits are not adapted"
+        )
+    if getattr(env, "object_scale", None) is None and not growth.any():
+        return None
+    return ObjectBoxes(
+        torch.tensor([obj.box_center for obj in others], device=env.device),
+        half_size,
+        torch.tensor([obj.rest_height for obj in others], device=env.device),
+        growth,
+    )
