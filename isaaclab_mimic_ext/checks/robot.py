@@ -7,7 +7,7 @@ import numpy as np
 from isaaclab_mimic_ext.checks.findings import DemoFindings
 from isaaclab_mimic_ext.checks.motion import DemoView
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
-from isaaclab_mimic_ext.envs.robots import Robot, robot_of
+from isaaclab_mimic_ext.envs.robots import robot_of_arm
 from isaaclab_mimic_ext.envs.robots.reach import MAX_DISTANCE, distances_of_hand, opening_fault
 from isaaclab_mimic_ext.task.definition import Task, graspable_of
 from isaaclab_mimic_ext.texts import counted
@@ -19,9 +19,8 @@ def check_robot(findings: DemoFindings, task: Task, views: Sequence[DemoView]) -
     Raises:
         ConfigError: the description of the robot does not fit its file.
     """
-    robot = robot_of(task)
     _check_opening(findings, task)
-    _check_width(findings, task, robot)
+    _check_width(findings, task)
     for eef_name in task.eef_names:
         _check_reach(findings, task, eef_name, views)
 
@@ -33,9 +32,10 @@ def _check_opening(findings: DemoFindings, task: Task) -> None:
         findings.add(ERROR, "gripper opening", fault, needed, remedy)
 
 
-def _check_width(findings: DemoFindings, task: Task, robot: Robot) -> None:
-    opening = 2000 * robot.finger_open
+def _check_width(findings: DemoFindings, task: Task) -> None:
     for eef_name, grips in graspable_of(task).items():
+        robot = robot_of_arm(task, eef_name)
+        opening = 2000 * robot.finger_open
         for grip in grips:
             width = 2000 * grip.half_width
             if width >= opening:
@@ -45,7 +45,7 @@ def _check_width(findings: DemoFindings, task: Task, robot: Robot) -> None:
 
 
 def _check_reach(findings: DemoFindings, task: Task, eef_name: str, views: Sequence[DemoView]) -> None:
-    robot = robot_of(task)
+    robot = robot_of_arm(task, eef_name)
     distances = distances_of_hand(task, eef_name, [view.eefs[eef_name].target_eef_pose for view in views])
     is_out = [(each > MAX_DISTANCE).any() for each in distances]
     if any(is_out):

@@ -25,6 +25,7 @@ from isaaclab_mimic_ext.envs.isaaclab.installation import OTHER_ENGINE, can_run
 from isaaclab_mimic_ext.envs.isaaclab.launcher_flags import KNOWN_FLAGS, launcher_flags
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task.folders import task_of_gym_id
+from isaaclab_mimic_ext.task.robot import RobotCfg
 
 _OF_ONE_PATH = (
     *("inspect_dataset", "show_demo", "validate_dataset", "replay_demos", "regenerate", "report", "watch", "sweep_report"),
@@ -81,6 +82,9 @@ def translate(argv: list[str], schema: type) -> list[str]:
             continue
         name = current_name(_script_of(schema), match["key"])
         prefix, key = match["prefix"] or "", _full_key(name, schema)
+        if (of_arm := _robot_of_arm(key, match["value"], schema)) is not None:
+            result.append(of_arm)
+            continue
         _check_not_in_list(key, schema)
         if key == "sim" and is_external(match["value"]):
             key = "sim.engine"
@@ -104,6 +108,16 @@ def translate(argv: list[str], schema: type) -> list[str]:
         is_mapping = key.startswith(_MAPPINGS) and key.split(".")[0] in _names(schema)
         result.append(f"{prefix or '++' * is_mapping}{key}={value}")
     return result
+
+
+def _robot_of_arm(key: str, value: str, schema: type) -> str | None:
+    """Override of the robot of one arm, `robot.left=ur5e` or `robot.left.mjcf=arm.xml`; None for other fields."""
+    parts, known = key.split("."), [field.name for field in fields(RobotCfg)]
+    if len(parts) not in (2, 3) or parts[0] != "robot" or "robot" not in _names(schema) or parts[1] in known:
+        return None
+    if len(parts) == 3:
+        return f"++robot.arms.{'.'.join(parts[1:])}={_with_letters_in_quotes(value)}"
+    return None if get_close_matches(parts[1], known, n=1, cutoff=0.75) else f"+robot@robot.arms.{parts[1]}={value}"
 
 
 def _new_object(key: str, value: str, is_sweep: bool) -> str:

@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.config.recorded_task import own_dirs, own_preset
 from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.object_sizes import SCALE
-from isaaclab_mimic_ext.envs.robots import robot_of
+from isaaclab_mimic_ext.envs.robots import arms_of
 from isaaclab_mimic_ext.envs.robots.reach import check_mesh_widths
 from isaaclab_mimic_ext.envs.scene_env import SceneEnv
 from isaaclab_mimic_ext.envs.tabletop import (
@@ -63,9 +63,9 @@ class EmbeddedEnv(SceneEnv, ABC):
         self._observe = Observer(task, self.device)
         self._joints = ObjectJoints(task.objects, self.device)
         self._articulations = Articulations(task)
-        self.robot = robot_of(task)
+        self.robots = arms_of(task)
         check_mesh_widths(task)
-        self._home = torch.tensor(self.robot.home, device=self.device)
+        self._home = self.robots.home.to(self.device)
         self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=self.device)
         self._last_action = torch.zeros(num_envs, self.action_dim, device=self.device)
         self._violated = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
@@ -128,19 +128,26 @@ class EmbeddedEnv(SceneEnv, ABC):
         self._reset_to(env_ids, joint_pos, torch.zeros_like(joint_pos), root_pose, zeros, object_joint_pos, still)
 
     def reset_to(self, state: NestedTensors, env_ids: Tensor) -> None:
+        def arms(leaf: str) -> Tensor:
+            own = zip(rows_of("articulation", arm_names, leaf), self.robots.robots, strict=True)
+            return torch.stack([self.robots.padded(each, robot) for each, robot in own], dim=1)
+
         def stacked(group: str, names: tuple[str, ...], leaf: str) -> Tensor:
+            return torch.stack(rows_of(group, names, leaf), dim=1)
+
+        def rows_of(group: str, names: tuple[str, ...], leaf: str) -> list[Tensor]:
             rows = state[group]
             missing = [name for name in names if name not in rows]
             if missing:
                 raise ConfigError(f"state.{group}: '{missing[0]}' not found; {choices(missing[0], rows)}")
-            return torch.stack([rows[name][leaf] for name in names], dim=1).to(self.device, torch.float32)
+            return [rows[name][leaf].to(self.device, torch.float32) for name in names]
 
         arm_names = tuple(arm.name for arm in self.task.arms)
         self._reset_scales(state, env_ids)
         self._reset_to(
             env_ids,
-            stacked("articulation", arm_names, "joint_position"),
-            stacked("articulation", arm_names, "joint_velocity"),
+            arms("joint_position"),
+            arms("joint_velocity"),
             stacked("rigid_object", self.object_names, "root_pose"),
             stacked("rigid_object", self.object_names, "root_velocity"),
             *self._articulations.joints_of(state, len(env_ids), self.device),
@@ -206,8 +213,8 @@ class EmbeddedEnv(SceneEnv, ABC):
         arms = {}
         for index, arm in enumerate(self.task.arms):
             arms[arm.name] = {
-                "joint_position": self.scene.joint_pos[:, index],
-                "joint_velocity": self.scene.joint_vel[:, index],
+                "joint_position": self.robots.own(index, self.scene.joint_pos[:, index]),
+                "joint_velocity": self.robots.own(index, self.scene.joint_vel[:, index]),
                 "root_pose": self._base_pose_quat[index],
                 "root_velocity": self._base_velocity,
             }
@@ -233,7 +240,7 @@ class EmbeddedEnv(SceneEnv, ABC):
             **observations_entry(self.task.robot_observations),
             **own_dirs(self.task.name),
             **own_preset(self.task.name, self.task.preset),
-            **robot_entry(self.task.robot, self.robot.digest),
+            **robot_entry(self.task.robot, self.robots.digest),
             **meshes_entry(self.task.object_cfgs, mesh_digests(self.task)),
             **self._articulations.entry,
         }

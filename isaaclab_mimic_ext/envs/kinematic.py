@@ -49,6 +49,7 @@ class KinematicEnv(EmbeddedEnv):
         self._grips = _Grips.from_task(task, self.device)
         self._bound = BoundMotion(task, self._joints, self.device)
         self._base_pose = base_poses(task.arms, self.device)
+        self._finger_open = self.robots.finger_open.to(self.device)
         self._holding = torch.zeros(num_envs, self.num_arms, dtype=torch.bool, device=self.device)
         self._held = torch.zeros(num_envs, self.num_arms, dtype=torch.int64, device=self.device)
         self._eef_to_held = torch.eye(4, device=self.device).repeat(num_envs, self.num_arms, 1, 1)
@@ -60,13 +61,13 @@ class KinematicEnv(EmbeddedEnv):
         root_pose[..., :2] = torch.tensor([obj.default_pos for obj in self.task.objects], device=self.device)
         root_pose[..., 2] = self._rest_height
         root_pose[..., 6] = 1.0
-        joint_pos = self._home.repeat(self.num_envs, self.num_arms, 1)
+        joint_pos = self._home.repeat(self.num_envs, 1, 1)
         object_joint_pos = self._joints.start_pos.repeat(self.num_envs, 1)
         object_pose = self._joints.place(pose_from_pos_quat(root_pose[..., :3], root_pose[..., 3:]), object_joint_pos)
         return SceneState(
             joint_pos=joint_pos,
             joint_vel=torch.zeros_like(joint_pos),
-            eef_pose=self._base_pose @ self.robot.forward_kinematics(joint_pos[..., :-2]),
+            eef_pose=self._base_pose @ self.robots.forward_kinematics(joint_pos),
             object_pose=object_pose,
             root_pose=self._joints.place_roots(root_pose, object_pose),
             root_velocity=torch.zeros_like(root_pose[..., :6]),
@@ -101,7 +102,7 @@ class KinematicEnv(EmbeddedEnv):
         written = SceneState(
             joint_pos=joint_pos,
             joint_vel=joint_vel,
-            eef_pose=self._base_pose @ self.robot.forward_kinematics(joint_pos[..., :-2]),
+            eef_pose=self._base_pose @ self.robots.forward_kinematics(joint_pos),
             object_pose=pose_from_pos_quat(root_pose[..., :3], root_pose[..., 3:]),
             root_pose=root_pose,
             root_velocity=root_velocity,
@@ -167,7 +168,8 @@ class KinematicEnv(EmbeddedEnv):
         takes = near & ~open_gripper & ~holding
         held = torch.where(takes, grip, held)
         closed = torch.where(holding | takes, self._grips.half_widths(held), closed)
-        return torch.where(open_gripper, (finger + FINGER_STEP).clamp(max=self.robot.finger_open), closed), takes, held
+        opened = torch.minimum(finger + FINGER_STEP, self._finger_open)
+        return torch.where(open_gripper, opened, closed), takes, held
 
     def _drop(self, scene: SceneState, object_ids: Tensor, drops: Tensor, moves: Tensor) -> None:
         """Drop, in place, objects of the opening grippers `drops` (n, E) that no gripper of `moves` (n, E) holds."""

@@ -68,20 +68,18 @@ class MujocoEnv(EmbeddedEnv):
         self._sizes: BatchSizes | None = None
         self._buffer = SceneBuffer(task, num_envs, torch.device("cpu"))
         # Fingers and objects on joints have torch operations.
-        reads_by_kernel = not self.robot.finger_sites and not len(self._layout.bound)
+        reads_by_kernel = not self.robots.has_finger_sites and not len(self._layout.bound)
         self._errors_of_size: dict[int, PoseErrors] = {}
         self._read = self._recorded_read() if reads_by_kernel else None
-        self._num_joints = self.robot.num_joints
-        self._joint_low, self._joint_high = torch.tensor(self.robot.joint_limits, dtype=torch.float64).unbind(-1)
-        self._posture = self._home[: self._num_joints].to("cpu", torch.float64)
-        self._open_command, self._closed_command = torch.tensor((self.robot.open_command, self.robot.closed_command))
-        self._finger_ratio = torch.tensor(self.robot.finger_ratio, dtype=torch.float64)
+        self._num_joints = self.robots.num_joints
+        self._joint_low, self._joint_high = self.robots.limits.unbind(-1)
+        self._posture = self._home[:, : self._num_joints].to("cpu", torch.float64)
         self._processed = torch.zeros(num_envs, self.num_arms, self._num_joints + 1)
         self._call(self._batch.forward, stage=self._stage_pos)
         self.scene = self._read_scene()
 
     def processed_actions(self) -> Tensor:
-        return self._processed.flatten(1).to(self.device)
+        return self.robots.own_commands(self._processed).to(self.device)
 
     def body_poses(self) -> NDArray[np.float32]:
         """Poses of all bodies but the world, (N, B, 7): position [m] and quaternion xyzw."""
@@ -122,8 +120,8 @@ class MujocoEnv(EmbeddedEnv):
         free_pose, free_velocity = root_pose[:, layout.free], root_velocity[:, layout.free]
         rot = matrix_from_quat_xyzw(free_pose[..., 3:])
         local_angular = (rot * free_velocity[..., 3:, None]).sum(-2)
-        state.qpos[rows, layout.joint_qpos] = self.robot.model_joint_pos(joint_pos)
-        state.qvel[rows, layout.joint_dof] = self.robot.model_joint_vel(joint_pos, joint_vel)
+        state.qpos[rows, layout.joint_qpos] = self.robots.model_joint_pos(joint_pos)
+        state.qvel[rows, layout.joint_dof] = self.robots.model_joint_vel(joint_pos, joint_vel)
         state.qpos[rows, layout.root_qpos] = free_pose
         state.qvel[rows, layout.root_dof] = torch.cat((free_velocity[..., :3], local_angular), dim=-1)
         if len(layout.bound):
@@ -132,7 +130,7 @@ class MujocoEnv(EmbeddedEnv):
             state.mocap_quat[ids[:, None], layout.mocap] = fixed_pose[..., [6, 3, 4, 5]]
             state.qpos[ids[:, None], layout.object_qpos] = object_joint_pos.to("cpu", torch.float64)
             state.qvel[ids[:, None], layout.object_dof] = object_joint_vel.to("cpu", torch.float64)
-        command = self.robot.holding_command(joint_pos)
+        command = self.robots.holding_command(joint_pos)
         state.ctrl[rows, layout.ctrl] = command
         self._processed[ids] = command[..., : self._num_joints + 1].float()
         self._call(self._batch.forward, ids=sorted_ids, stage=self._stage_pos)
@@ -146,7 +144,7 @@ class MujocoEnv(EmbeddedEnv):
             batch_ids = rows.numpy()  # sync: the physics runs on the CPU
         target_eef_pose, open_gripper = target_eef_pose.cpu(), open_gripper.cpu()  # sync: the physics runs on the CPU
         target_pos = self._joint_targets(target_eef_pose[rows], rows)
-        gripper = torch.where(open_gripper[rows][..., None], self._open_command, self._closed_command)
+        gripper = torch.where(open_gripper[rows][..., None], self.robots.open_command, self.robots.closed_command)
         targets = torch.cat((target_pos, gripper), dim=-1)
         ctrl = self._state.ctrl.numpy()[rows if batch_ids is None else batch_ids]  # sync: the physics runs on the CPU
         ctrl[:, self._layout.ctrl.numpy()] = targets.numpy()  # sync: the physics runs on the CPU
@@ -166,11 +164,27 @@ class MujocoEnv(EmbeddedEnv):
         pose = pose_from_pos_rot(point, rot)
         anchor = _selected(state.xanchor, rows, layout.arm_joint).flatten(0, 1)
         axis = _selected(state.xaxis, rows, layout.arm_joint).flatten(0, 1)
-        ik = self.robot.ik
-        jacobian, error = point_jacobian(point, anchor, axis), self._errors(len(pose))(target_eef_pose.flatten(0, 1), pose)
+        error = self._errors(len(pose))(target_eef_pose.flatten(0, 1), pose)
+        if self.robots.is_mixed:
+            axis = axis.unflatten(0, shape) * self.robots.mask[..., None]
+            jacobian = point_jacobian(point, anchor, axis.flatten(0, 1)).unflatten(0, shape)
+            step = self._steps_of_arms(jacobian, error.unflatten(0, shape), joint_pos)
+            target = (joint_pos + step).clamp(self._joint_low, self._joint_high)
+            return target.take_along_dim(self.robots.source.expand_as(target), dim=-1)
+        ik, jacobian = self.robots.robots[0].ik, point_jacobian(point, anchor, axis)
         posture_step = (ik.posture_gain * (self._posture - joint_pos)).flatten(0, 1)
         step = joint_step(jacobian, error, posture_step, ik.damping, ik.rot_weight, ik.max_joint_step)
         return (joint_pos + step.unflatten(0, shape)).clamp(self._joint_low, self._joint_high)
+
+    def _steps_of_arms(self, jacobian: Tensor, error: Tensor, joint_pos: Tensor) -> Tensor:
+        """Joint steps (n, E, A) [rad] of arms with different settings, from (n, E, 6, A) and (n, E, 6)."""
+        steps = []
+        for index, robot in enumerate(self.robots.robots):
+            ik = robot.ik
+            posture_step = ik.posture_gain * (self._posture[index] - joint_pos[:, index])
+            args = ik.damping, ik.rot_weight, ik.max_joint_step
+            steps.append(joint_step(jacobian[:, index].contiguous(), error[:, index].contiguous(), posture_step, *args))
+        return torch.stack(steps, dim=1)
 
     def _errors(self, num_pairs: int) -> PoseErrors:
         if num_pairs not in self._errors_of_size:
@@ -206,7 +220,7 @@ class MujocoEnv(EmbeddedEnv):
             root_pose, root_velocity = self._with_bound(root_pose, root_velocity, object_rot)
         eef_rot = state.site_xmat[:, layout.eef_site].unflatten(-1, (3, 3))
         joint_pos, joint_vel = state.qpos[:, layout.joint_qpos], state.qvel[:, layout.joint_dof]
-        if self.robot.finger_sites:
+        if self.robots.has_finger_sites:
             joint_pos, joint_vel = self._with_fingers(joint_pos, joint_vel)
         return SceneState(
             joint_pos=self._to_output(joint_pos),
@@ -238,8 +252,11 @@ class MujocoEnv(EmbeddedEnv):
         eef_pose = pose_from_pos_rot(state.site_xpos[:, layout.eef_site], eef_rot)
         fingers = finger_positions(state.site_xpos[:, layout.finger_site], eef_pose)
         arm_vel, gripper_vel = joint_vel.split((self._num_joints, joint_vel.shape[-1] - self._num_joints), dim=-1)
-        finger_vel = (gripper_vel[..., None, :] * self._finger_ratio).sum(-1)
-        return torch.cat((joint_pos[..., : self._num_joints], fingers), -1), torch.cat((arm_vel, finger_vel), -1)
+        finger_vel = (gripper_vel[..., None, :] * self.robots.finger_ratio).sum(-1)
+        arm_pos = joint_pos[..., : self._num_joints]
+        if self.robots.is_mixed:
+            arm_pos, arm_vel = arm_pos * self.robots.mask, arm_vel * self.robots.mask
+        return torch.cat((arm_pos, fingers), -1), torch.cat((arm_vel, finger_vel), -1)
 
     def _to_output(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, torch.float32)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.mujoco_model import arm_actuators, arm_joints
-from isaaclab_mimic_ext.envs.robots import robot_of
+from isaaclab_mimic_ext.envs.robots import arms_of
 from isaaclab_mimic_ext.task.definition import Task
 
 _QPOS_OF_POSE_XYZW = (0, 1, 2, 4, 5, 6, 3)
@@ -57,6 +57,7 @@ class SceneLayout:
     @classmethod
     def from_model(cls, model: Any, task: Task) -> "SceneLayout":
         """Indices of the task's arms and objects in a `mujoco.MjModel`."""
+        arms = arms_of(task)
         joints = _ids(model.joint, [arm_joints(task, arm.name) for arm in task.arms])
         free = [obj.name for obj in task.objects if obj.is_free]
         fixed = [obj.name for obj in task.objects if obj.fixed]
@@ -65,12 +66,10 @@ class SceneLayout:
         return cls(
             joint_qpos=qpos[joints],
             joint_dof=dof[joints],
-            arm_joint=joints[:, : robot_of(task).num_joints],
+            arm_joint=joints[:, : arms.num_joints],
             ctrl=_ids(model.actuator, [arm_actuators(task, arm.name) for arm in task.arms]),
             eef_site=_ids(model.site, [f"{arm.name}/eef" for arm in task.arms]),
-            finger_site=_ids(
-                model.site, [[f"{arm.name}/{site}" for site in robot_of(task).finger_sites] for arm in task.arms]
-            ),
+            finger_site=_ids(model.site, [[f"{arm.name}/{site}" for site in arms.finger_sites] for arm in task.arms]),
             body=_ids(model.body, task.object_names),
             free=_indices(task, free),
             root_qpos=qpos[roots][:, None] + torch.tensor(_QPOS_OF_POSE_XYZW),

@@ -9,7 +9,7 @@ from typing import Any
 
 from isaaclab_mimic_ext.envs.appearance import add_textures
 from isaaclab_mimic_ext.envs.cameras import add_cameras_to_spec, pose_cameras
-from isaaclab_mimic_ext.envs.robots import robot_of
+from isaaclab_mimic_ext.envs.robots import arms_of
 from isaaclab_mimic_ext.envs.tabletop import STEP_DT
 from isaaclab_mimic_ext.errors import SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task.cameras import CameraCfg
@@ -84,14 +84,17 @@ def build_model(task: Task, cameras: Mapping[str, CameraCfg] | None = None, has_
 
 
 def arm_joints(task: Task, arm_name: str) -> list[str]:
-    """Names of the joints of an arm and its gripper."""
-    robot = robot_of(task)
-    return [f"{arm_name}/{joint}" for joint in (*robot.joint_names, *robot.gripper_joint_names)]
+    """Names of the joints of an arm and its gripper, padded as by `Arms`."""
+    return [f"{arm_name}/{joint}" for joint in arms_of(task).joint_names[_arm_index(task, arm_name)]]
 
 
 def arm_actuators(task: Task, arm_name: str) -> list[str]:
-    """Names of the actuators of an arm and its gripper."""
-    return [f"{arm_name}/{actuator}" for actuator in robot_of(task).actuator_names]
+    """Names of the actuators of an arm and its gripper, padded as by `Arms`."""
+    return [f"{arm_name}/{actuator}" for actuator in arms_of(task).actuator_names[_arm_index(task, arm_name)]]
+
+
+def _arm_index(task: Task, arm_name: str) -> int:
+    return [arm.name for arm in task.arms].index(arm_name)
 
 
 def _faults(spec: Any, task: Task) -> Iterator[str]:

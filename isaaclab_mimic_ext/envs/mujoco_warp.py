@@ -23,6 +23,7 @@ from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
 from isaaclab_mimic_ext.envs.mujoco_warp_arrays import Arrays
 from isaaclab_mimic_ext.envs.mujoco_warp_sizes import Sizes, bytes_per_env, overflow_message
 from isaaclab_mimic_ext.envs.ray_caster import RayCaster, RayCastScene, check_can_draw
+from isaaclab_mimic_ext.envs.robots import arms_of
 from isaaclab_mimic_ext.errors import SimulationError, SimulatorUnavailable
 from isaaclab_mimic_ext.task.cameras import RGB
 from isaaclab_mimic_ext.task.definition import Task
@@ -280,6 +281,9 @@ def _adapted_model(task: Task) -> Any:
     With dense Jacobians a world's bits do not depend on the number of worlds.
     """
     mujoco = import_mujoco()
+    if (arms := arms_of(task)).is_mixed:
+        fault = f"MuJoCo Warp requires the same robot for all arms (got {arms.name})"
+        raise SimulatorUnavailable(f"sim.engine: {fault}; use sim=mujoco")
     model = build_model(task, merged_cameras(task, {}))
     # MuJoCo Warp never resets a world by itself, and refuses the flag that asks for this.
     model.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)

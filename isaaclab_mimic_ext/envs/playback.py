@@ -18,7 +18,7 @@ from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.captions import Caption, as_captions, complete, demo_caption
 from isaaclab_mimic_ext.envs.drawing import Frame, tile
 from isaaclab_mimic_ext.envs.recorded_scene import eef_paths, recorded_scene, take_steps
-from isaaclab_mimic_ext.envs.robots import robot_of
+from isaaclab_mimic_ext.envs.robots import robot_of_arm
 from isaaclab_mimic_ext.envs.tabletop import STEP_DT
 from isaaclab_mimic_ext.envs.views import View, fit_view, workspace
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable
@@ -257,7 +257,9 @@ def checked_states(demo: Demo, group: str, task: Task) -> dict[str, Any]:
         SourceDataError: a state of an arm or object of the task is missing, or has the wrong shape.
     """
     states = demo.below(group)
-    needed = {f"articulation/{arm.name}/joint_position": len(robot_of(task).home) for arm in task.arms}
+    needed = {
+        f"articulation/{arm.name}/joint_position": robot_of_arm(task, arm.eef_name).num_joints + 2 for arm in task.arms
+    }
     needed |= {f"rigid_object/{name}/root_pose": 7 for name in task.object_names}
     needed |= {f"articulation/{root}/joint_position": width for root, width in Articulations(task).widths.items()}
     remedy = f"use a file of task '{task.name}'"

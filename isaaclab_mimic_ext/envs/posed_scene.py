@@ -18,7 +18,7 @@ from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
 from isaaclab_mimic_ext.envs.object_sizes import SCALE, ObjectSizes
 from isaaclab_mimic_ext.envs.panda.kinematics import joint_step, point_jacobian, pose_error
-from isaaclab_mimic_ext.envs.robots import Robot, robot_of
+from isaaclab_mimic_ext.envs.robots import Robot, arms_of, robot_of_arm
 from isaaclab_mimic_ext.math import pose_from_pos_quat, pose_from_pos_rot
 from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.definition import Task
@@ -43,21 +43,26 @@ class PosedScene:
 
     def __init__(self, task: Task, cameras: Mapping[str, CameraCfg] | None = None, has_looks: bool = False):
         self._mujoco = import_mujoco()
-        self.task, self._robot = task, robot_of(task)
+        self.task, self._robots = task, arms_of(task).robots
         self.model = build_model(task, merged_cameras(task, cameras or {}), has_looks)
         self.data = self._mujoco.MjData(self.model)
         self._layout = SceneLayout.from_model(self.model, task)
+        self._own_qpos = [self._qpos_of(robot, arm.name) for robot, arm in zip(self._robots, task.arms, strict=True)]
         self._articulations = Articulations(task)
         self._sizes = ObjectSizes(self.model, task.object_names)
         self._forward()
+
+    def _qpos_of(self, robot: Robot, arm_name: str) -> NDArray[np.int64]:
+        names = (*robot.joint_names, *robot.gripper_joint_names)
+        return np.array([int(self.model.joint(f"{arm_name}/{name}").qposadr[0]) for name in names])
 
     def set_state(self, state: NestedTensors) -> None:
         """Set a state in the layout of `get_state` without the leading axis."""
         articulations, objects = state["articulation"], state["rigid_object"]
         for index, arm in enumerate(self.task.arms):
             joint_pos = np.asarray(articulations[arm.name]["joint_position"], dtype=np.float64)
-            model_pos = self._robot.model_joint_pos(torch.from_numpy(joint_pos)).numpy()
-            self.data.qpos[self._layout.joint_qpos[index].numpy()] = model_pos
+            model_pos = self._robots[index].model_joint_pos(torch.from_numpy(joint_pos)).numpy()
+            self.data.qpos[self._own_qpos[index]] = model_pos
         self._sizes.write_to(self.model, {name: leaves[SCALE] for name, leaves in objects.items() if SCALE in leaves})
         root_pose = np.stack([np.asarray(objects[name]["root_pose"], np.float64) for name in self.task.object_names])
         layout = self._layout
@@ -98,16 +103,17 @@ class PosedScene:
         """
         layout, data = self._layout, self.data
         target = pose_from_pos_quat(pose[:3], pose[3:])[None]
-        adr = layout.joint_qpos[index, : self._robot.num_joints].numpy()
-        joints, site = layout.arm_joint[index].numpy(), int(layout.eef_site[index])
-        low, high = np.array(self._robot.joint_limits).T
+        robot = self._robots[index]
+        adr = self._own_qpos[index][: robot.num_joints]
+        joints, site = layout.arm_joint[index, : robot.num_joints].numpy(), int(layout.eef_site[index])
+        low, high = np.array(robot.joint_limits).T
         for _ in range(_MAX_IK_STEPS):
             point = torch.tensor(data.site_xpos[site])[None]
             error = pose_error(target, pose_from_pos_rot(point, torch.tensor(data.site_xmat[site]).view(1, 3, 3)))
             if float(error.norm()) < 1e-3:
                 return
             anchor, axis = torch.tensor(data.xanchor[joints])[None], torch.tensor(data.xaxis[joints])[None]
-            at_rest = torch.zeros(1, self._robot.num_joints).double()
+            at_rest = torch.zeros(1, robot.num_joints).double()
             step = joint_step(point_jacobian(point, anchor, axis), error, at_rest, 0.05)
             data.qpos[adr] = np.clip(data.qpos[adr] + step[0].numpy().clip(-0.5, 0.5), low, high)
             self._forward()
@@ -142,7 +148,7 @@ def describe_scene(scene: PosedScene) -> dict[str, Any]:
         "shapes": [_shape(model, index) for index in range(model.ngeom) if _is_visible(model, index)],
         "meshes": [_mesh(model, index) for index in range(model.nmesh)],
         "cameras": [_camera(model, index) for index in range(model.ncam)],
-        "hands": [_hand(model, robot_of(task), arm.name, arm.eef_name) for arm in task.arms],
+        "hands": [_hand(model, robot_of_arm(task, arm.eef_name), arm.name, arm.eef_name) for arm in task.arms],
         "objects": [{"name": name, "body": model.body(name).id - 1} for name in task.object_names],
     }
 

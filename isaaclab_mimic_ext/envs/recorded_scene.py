@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.object_sizes import recorded_scales
 from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
-from isaaclab_mimic_ext.envs.robots import robot_of
+from isaaclab_mimic_ext.envs.robots import arms_of
 from isaaclab_mimic_ext.math import pose_from_pos_quat
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
@@ -36,19 +36,25 @@ def recorded_scene(task: Task, states: dict[str, Any]) -> SceneState:
         states: recorded states, leaves (T, ...), quaternions xyzw.
     """
     arms = [states["articulation"][arm.name] for arm in task.arms]
-    joint_pos = torch.stack([_tensor(arm["joint_position"]) for arm in arms], dim=1)
-    eef_pose = base_poses(task.arms) @ robot_of(task).forward_kinematics(joint_pos[..., :-2])
+    robots = arms_of(task)
+
+    def padded(leaves: list[Any]) -> torch.Tensor:
+        own = zip(leaves, robots.robots, strict=True)
+        return torch.stack([robots.padded(_tensor(each), robot) for each, robot in own], dim=1)
+
+    joint_pos = padded([arm["joint_position"] for arm in arms])
+    eef_pose = base_poses(task.arms) @ robots.forward_kinematics(joint_pos)
     if all("eef_pose" in arm for arm in arms):  # The kinematic engine records end effectors, but no matching joints.
         pose = torch.stack([_tensor(arm["eef_pose"]) for arm in arms], dim=1)
         eef_pose = pose_from_pos_quat(pose[..., :3], pose[..., 3:])
     objects = [states["rigid_object"][name] for name in task.object_names]
     root_pose = torch.stack([_tensor(each["root_pose"]) for each in objects], dim=1)
     velocity = [_tensor(each.get("root_velocity", np.zeros((len(root_pose), 6)))) for each in objects]
-    joint_vel = [_tensor(arm.get("joint_velocity", np.zeros_like(arm["joint_position"]))) for arm in arms]
+    joint_vel = padded([arm.get("joint_velocity", np.zeros_like(arm["joint_position"])) for arm in arms])
     object_joint_pos, object_joint_vel = Articulations(task).joints_of(states, len(root_pose))
     return SceneState(
         joint_pos=joint_pos,
-        joint_vel=torch.stack(joint_vel, dim=1),
+        joint_vel=joint_vel,
         eef_pose=eef_pose,
         object_pose=pose_from_pos_quat(root_pose[..., :3], root_pose[..., 3:]),
         root_pose=root_pose,

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.envs.robots import robot_of
+from isaaclab_mimic_ext.envs.robots import arms_of
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
 
@@ -19,7 +19,7 @@ class SceneBuffer:
     """
 
     def __init__(self, task: Task, num_envs: int, device: torch.device):
-        num_arms, num_objects, num_joints = len(task.arms), len(task.objects), len(robot_of(task).home)
+        num_arms, num_objects, num_joints = len(task.arms), len(task.objects), arms_of(task).num_joints + 2
         num_jointed = len(task.jointed_names)
         self._shapes = {
             "joint_pos": (num_envs, num_arms, num_joints),

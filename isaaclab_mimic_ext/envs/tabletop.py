@@ -12,7 +12,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.events import JointSampler, PlacementSampler, ScaleSampler, joint_noise_std
 from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
-from isaaclab_mimic_ext.envs.robots import robot_of
+from isaaclab_mimic_ext.envs.robots import arms_of
 from isaaclab_mimic_ext.kernels.actions import NUM_ENTRIES, NUM_POSE, ActionKernels
 from isaaclab_mimic_ext.kernels.observations import NearestQuaternions
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
@@ -82,9 +82,9 @@ class Observer:
 
     def __init__(self, task: Task, device: torch.device):
         self._task = task
-        robot = robot_of(task)
-        self._home = torch.tensor(robot.home, device=device)
-        home_pose = base_poses(task.arms, device) @ robot.forward_kinematics(self._home[: robot.num_joints])
+        self._robots = arms_of(task)
+        self._home = self._robots.home.to(device)
+        home_pose = base_poses(task.arms, device) @ self._robots.forward_kinematics(self._home)
         self._home_eef_quat = quat_xyzw_from_matrix(home_pose[..., :3, :3])
         self._quaternions: dict[int, NearestQuaternions] = {}
 
@@ -97,8 +97,8 @@ class Observer:
         for index, arm in enumerate(self._task.arms):
             prefix = "" if len(self._task.arms) == 1 else f"{arm.name}_"
             fingers = scene.finger_pos[:, index]
-            terms[f"{prefix}joint_pos"] = joint_pos_rel[:, index]
-            terms[f"{prefix}joint_vel"] = scene.joint_vel[:, index]
+            terms[f"{prefix}joint_pos"] = self._robots.own(index, joint_pos_rel[:, index])
+            terms[f"{prefix}joint_vel"] = self._robots.own(index, scene.joint_vel[:, index])
             terms[f"{prefix}eef_pos"] = scene.eef_pose[:, index, :3, 3]
             terms[f"{prefix}eef_quat"] = eef_quat[:, index]
             terms[f"{prefix}gripper_pos"] = torch.stack((fingers[:, 0], -fingers[:, 1]), dim=-1)
@@ -132,10 +132,10 @@ class ResetSampler:
         self._scales = ScaleSampler(task, events)
         self._joint_std = joint_noise_std(task, events).to(device)
         self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=device)
-        robot = robot_of(task)
-        self._num_joints = robot.num_joints
-        self._home = torch.tensor(robot.home, device=device)
-        self._limits = torch.tensor(robot.joint_limits, device=device).unbind(-1)
+        robots = arms_of(task)
+        self._num_joints = robots.num_joints
+        self._home = robots.home.to(device)
+        self._limits = robots.limits.to(device, torch.float32).unbind(-1)
 
     def sample(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """Joint positions (n, E, J) [rad, m] and object poses (n, O, 7), position [m] and quaternion xyzw, env frame.
@@ -152,7 +152,7 @@ class ResetSampler:
         root_pose[..., 5] = torch.sin(0.5 * placements[..., 2])
         root_pose[..., 6] = torch.cos(0.5 * placements[..., 2])
         num_arms = len(self._joint_std)
-        joint_pos = self._home.expand(len(placements), num_arms, -1).clone()
+        joint_pos = self._home.expand(len(placements), -1, -1).clone()
         noise = draws.normal(Stream.JOINT_POSITION, (num_arms, self._num_joints))
         joint_pos[..., : self._num_joints] += self._joint_std[:, None] * noise
         joint_pos[..., : self._num_joints].clamp_(*self._limits)

@@ -8,7 +8,7 @@ from functools import partial
 import mujoco
 import numpy as np
 
-from isaaclab_mimic_ext.envs.panda.mjcf import COLLISION_GROUP, GRIP_SOLREF, VISUAL_GROUP, add_part
+from isaaclab_mimic_ext.envs.panda.mjcf import COLLISION_GROUP, GRIP_SOLREF, VISUAL_GROUP, add_finger_sites, add_part
 from isaaclab_mimic_ext.envs.panda.shape import (
     LEG,
     TABLE_CENTER,
@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.envs.panda.shape import (
     Part,
     table_legs,
 )
-from isaaclab_mimic_ext.envs.robots import robot_of
+from isaaclab_mimic_ext.envs.robots import arms_of
 from isaaclab_mimic_ext.errors import TaskSpecError, choices
 from isaaclab_mimic_ext.task.definition import JointedObject, SceneObject, Task
 from isaaclab_mimic_ext.task.mesh_shape import MeshShape
@@ -51,8 +51,11 @@ def build_tabletop(task: Task, builders: Mapping[str, Callable[[mujoco.MjsBody],
     spec.compiler.degree = False
     set_options(spec)
     _add_surroundings(spec)
-    for arm in task.arms:
-        robot_of(task).add_to(spec, arm)
+    arms = arms_of(task)
+    for arm, robot in zip(task.arms, arms.robots, strict=True):
+        robot.add_to(spec, arm)
+        if arms.has_finger_sites and not robot.finger_sites:
+            add_finger_sites(spec, arm)
     for obj in task.objects:
         body = _add_body(spec, obj)
         if obj.mesh is None:

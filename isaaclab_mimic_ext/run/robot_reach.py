@@ -34,10 +34,12 @@ def report_reach(task: Task, demos: Sequence[SourceDemo]) -> None:
     targets = {eef: [demo.target_eef_pose[eef] for demo in demos] for eef in task.eef_names}
     for eef, part in _unreached(task, targets).items():
         if part == 0.0:
-            log.info("%s: %s reaches all targets of the source demos", eef, task.robot.label)
+            log.info("%s: %s reaches all targets of the source demos", eef, task.robot.of_arm(eef).label)
         else:
             remedy = "move the base (robot.base_pos), or narrow the pose_range of the objects in events"
-            found = f"{eef}: {task.robot.label} does not reach {100 * part:.1f} % of the targets of the source demos"
+            found = (
+                f"{eef}: {task.robot.of_arm(eef).label} does not reach {100 * part:.1f} % of the targets of the source demos"
+            )
             log.warning("%s; %s", found, remedy)
 
 

@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.config.recorded_task import own_dirs
 from isaaclab_mimic_ext.config.task import BUDGETS
 from isaaclab_mimic_ext.envs.devices import resolve_device
 from isaaclab_mimic_ext.envs.factory import choose_engine
-from isaaclab_mimic_ext.envs.robots import load_robot
+from isaaclab_mimic_ext.envs.robots import digest_of_robots
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.dataset_file import installed_versions
 from isaaclab_mimic_ext.files.folder import OutputFile, OutputFolder
@@ -270,7 +270,7 @@ def _with_robot(settings: Mapping[str, Any], values: Mapping[str, Any] | None) -
     """Settings with one entry for the robot, with the digest of its model, instead of its fields; none for the Panda."""
     others = {name: value for name, value in settings.items() if not name.startswith("robot.")}
     robot = robot_from(values or {})
-    return {**others, **robot_entry(robot, load_robot(robot).digest)} if robot.changes else others
+    return {**others, **robot_entry(robot, digest_of_robots(robot))} if robot.changes else others
 
 
 def _with_meshes(settings: Mapping[str, Any], values: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -301,6 +301,20 @@ def set_robot(task: Task, robot: RobotCfg) -> None:
         task.arms = tuple(replace(arm, base_pos=(x, y, z)) for arm in task.arms)
     if robot.base_yaw is not None:
         task.arms = tuple(replace(arm, base_yaw=robot.base_yaw) for arm in task.arms)
+    for name in robot.arms:
+        if name not in task.eef_names:
+            raise ConfigError(
+                f"robot.arms: '{name}' is not an end effector of '{task.name}'; {choices(name, task.eef_names)}"
+            )
+    task.arms = tuple(_at_own_base(arm, robot) for arm in task.arms)
+
+
+def _at_own_base(arm: Arm, robot: RobotCfg) -> Arm:
+    if arm.eef_name not in robot.arms:
+        return arm
+    own = robot.of_arm(arm.eef_name)
+    x, y, z = arm.base_pos if own.base_pos is None else own.base_pos
+    return replace(arm, base_pos=(x, y, z), base_yaw=arm.base_yaw if own.base_yaw is None else own.base_yaw)
 
 
 def graspable_radii(task: Task) -> dict[str, dict[str, float]]:

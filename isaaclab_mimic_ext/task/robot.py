@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.errors import ConfigError, choices
 
 PANDA = "panda"
 """Name of the robot that needs no file: a Panda of primitives."""
@@ -52,6 +52,9 @@ class RobotCfg:
     """Rotation of `hand` about the z axis of `hand_mount` [rad]."""
     hand_prefix: str = ""
     """Text in front of the names of `hand`, if names of arm and hand are equal."""
+    arms: dict[str, Any] = field(default_factory=dict)
+    """Robots of single arms, if they differ: end effector -> fields of its robot; `robot.left=ur5e` or
+    `robot.left.mjcf=...` set those of `left`. Arms without an entry have the other fields."""
     base_pos: list[float] | None = None
     """Position of the base, env frame [m]; null: that of the task."""
     base_yaw: float | None = None
@@ -69,9 +72,30 @@ class RobotCfg:
     rot_weight: float | None = None
     """Weight of the rotation in the inverse kinematics [m/rad]; null: 1 with 6 joints or more, else 0.1."""
 
+    def of_arm(self, eef_name: str) -> "RobotCfg":
+        """Robot of an arm.
+
+        Raises:
+            ConfigError: its entry in `arms` has unknown fields.
+        """
+        if eef_name not in self.arms:
+            return replace(self, arms={})
+        given = self.arms[eef_name]
+        known = [each.name for each in fields(RobotCfg) if each.name != "arms"]
+        if not isinstance(given, Mapping):
+            raise ConfigError(
+                f"robot.arms.{eef_name}: must be the fields of a robot (got {given!r}); use robot.{eef_name}=<name>"
+            )
+        for name in given:
+            if name not in known:
+                raise ConfigError(f"robot.arms.{eef_name}: '{name}' is not a field of a robot; {choices(str(name), known)}")
+        return RobotCfg(**given)
+
     @property
     def label(self) -> str:
         """Name of the robot in messages and files."""
+        if self.arms:
+            return "+".join(self.of_arm(name).label for name in self.arms)
         return Path(self.mjcf).stem if self.mjcf is not None and self.name == PANDA else self.name
 
     @property
@@ -94,6 +118,8 @@ def check_description(robot: RobotCfg) -> None:
     Raises:
         ConfigError: a value is not valid.
     """
+    for eef_name in robot.arms:
+        check_description(robot.of_arm(eef_name))
     for name, (least, is_included) in _LEAST.items():
         value = getattr(robot, name)
         if value is not None and not (_is_number(value) and (value > least or (is_included and value == least))):
@@ -177,14 +203,23 @@ def robot_entry(robot: RobotCfg, digest: str) -> dict[str, Any]:
 
     Paths become absolute, so that the entry does not depend on the working folder.
     """
-    changes = dict(robot.changes)
-    for name in ("mjcf", "hand"):
-        if (path := changes.get(name)) is not None and not path.startswith(MENAGERIE):
-            changes[name] = str(Path(path).expanduser().resolve())
+    changes = _with_absolute_paths(robot.changes)
+    if robot.arms:
+        changes["arms"] = {name: _with_absolute_paths(given) for name, given in robot.arms.items()}
     return {_ENTRY: {"name": robot.label, **changes, "digest": digest}} if changes else {}
+
+
+def _with_absolute_paths(values: Mapping[str, Any]) -> dict[str, Any]:
+    changed = dict(values)
+    for name in ("mjcf", "hand"):
+        if (path := changed.get(name)) is not None and not path.startswith(MENAGERIE):
+            changed[name] = str(Path(path).expanduser().resolve())
+    return changed
 
 
 def robot_from(values: Mapping[str, Any]) -> RobotCfg:
     """Description with the values of a file; fields of newer versions are ignored."""
     known = {field.name for field in fields(RobotCfg)}
-    return RobotCfg(**{name: value for name, value in values.items() if name in known})
+    robot = RobotCfg(**{name: value for name, value in values.items() if name in known})
+    # The name of arms of different kinds is that of all of them.
+    return replace(robot, name=PANDA) if robot.arms and robot.mjcf is None else robot

@@ -69,6 +69,7 @@ PARTS_OF_COMMANDS = {
     "test_registered_tasks.py": {"commands.overrides"},
     "test_studio_end.py": {"commands.signals", "commands.studio"},
     "test_meshes.py": {"commands.overrides"},
+    "test_two_robots.py": {"commands.overrides"},
     "test_schemas.py": {"commands.messages", "commands.overrides"},
     "test_resumed.py": {"commands.resumed"},
     "test_run_texts.py": {"commands.app"},

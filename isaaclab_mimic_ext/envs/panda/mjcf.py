@@ -43,6 +43,8 @@ from isaaclab_mimic_ext.task.definition import Arm
 GRIP_SOLREF = (0.004, 1.0)
 """Contact time constant [s] and damping ratio of pads and graspable objects. With MuJoCo's default, objects slip out."""
 VISUAL_GROUP, COLLISION_GROUP = 2, 3
+FINGER_SITES = {"finger1": "finger1_surface", "finger2": "finger2_surface"}
+"""Body of a finger -> site of its inner surface."""
 
 _MAX_ARMS = 8
 _GEOM_TYPES = {
@@ -81,6 +83,12 @@ def add_panda(spec: mujoco.MjSpec, arm: Arm) -> None:
         _add_shells(body, index + 1, bits)
     _add_hand(spec, body, arm.name, bits)
     _add_actuators(spec, arm.name)
+
+
+def add_finger_sites(spec: mujoco.MjSpec, arm: Arm) -> None:
+    """Add sites whose positions are those of the fingers, see `Robot.finger_sites`."""
+    for finger, site in FINGER_SITES.items():
+        spec.body(f"{arm.name}/{finger}").add_site(name=f"{arm.name}/{site}", size=(0.003, 0, 0), group=4)
 
 
 def add_part(body: mujoco.MjsBody, part: Part) -> mujoco.MjsGeom:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.envs.panda import kinematics
 from isaaclab_mimic_ext.envs.panda.mjcf import GRIP_SOLREF, collision_bits
+from isaaclab_mimic_ext.envs.robots.arms import FINGER_SITES
 from isaaclab_mimic_ext.envs.robots.assembly import chain_of, find_eef_frame, find_gripper, find_joints, read_arm
 from isaaclab_mimic_ext.envs.robots.chain import Chain
 from isaaclab_mimic_ext.envs.robots.collisions import check_home, is_free_of_collisions
@@ -26,7 +27,6 @@ from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.task.definition import Arm
 from isaaclab_mimic_ext.task.robot import RobotCfg
 
-_FINGER_SITES = ("finger1_surface", "finger2_surface")
 _ARMATURE = 0.1
 """Least armature of the arm joints [kg m^2]: that of the Panda."""
 _NUM_TRIED = 20
@@ -128,7 +128,7 @@ def load_arm(cfg: RobotCfg) -> MjcfArm:
         actuator_names=(*(f"{name}_servo" for name in names), *motor_names),
         open_command=gripper.open_command,
         closed_command=gripper.closed_command,
-        finger_sites=_FINGER_SITES,
+        finger_sites=FINGER_SITES,
         finger_bodies=gripper.finger_bodies,
         digest=_digest(model),
         finger_ratio=tuple(map(tuple, gripper.ratio.tolist())),
@@ -230,7 +230,7 @@ def _add_sites(spec: Any, hand: Any, gripper: Gripper) -> None:
     quat = np.zeros(4)
     mujoco.mju_mat2Quat(quat, gripper.eef_pose[:3, :3].ravel())
     hand.add_site(name="eef", pos=gripper.eef_pose[:3, 3], quat=quat, size=(0.003, 0, 0), group=4)
-    for site, body, point in zip(_FINGER_SITES, gripper.finger_bodies, gripper.finger_points, strict=True):
+    for site, body, point in zip(FINGER_SITES, gripper.finger_bodies, gripper.finger_points, strict=True):
         spec.body(body).add_site(name=site, pos=point, size=(0.003, 0, 0), group=4)
         for geom in spec.body(body).geoms:
             if geom.contype or geom.conaffinity:
@@ -243,9 +243,9 @@ def _turn_eef(spec: Any, gripper: Gripper) -> None:
     quat = np.zeros(4)
     mujoco.mju_mat2Quat(quat, gripper.eef_pose[:3, :3].ravel())
     spec.site("eef").quat = quat
-    first, second = (spec.site(name) for name in _FINGER_SITES)
-    first.name, second.name = "exchanged", _FINGER_SITES[0]
-    first.name = _FINGER_SITES[1]
+    first, second = (spec.site(name) for name in FINGER_SITES)
+    first.name, second.name = "exchanged", FINGER_SITES[0]
+    first.name = FINGER_SITES[1]
 
 
 def _chain(model: Any, names: Sequence[str], bodies: Sequence[Any], eef_in_hand: np.ndarray) -> Chain:

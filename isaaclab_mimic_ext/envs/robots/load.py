@@ -1,10 +1,11 @@
 """The robot of a task, from its description."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
+from isaaclab_mimic_ext.envs.robots.arms import Arms, digest_of
 from isaaclab_mimic_ext.envs.robots.panda import make_panda
 from isaaclab_mimic_ext.envs.robots.robot import Robot
 from isaaclab_mimic_ext.errors import ConfigError
@@ -12,14 +13,39 @@ from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.task.robot import PANDA, RobotCfg, check_description, robot_from
 
 
+def arms_of(task: Task) -> Arms:
+    """Robots of the arms of a task; errors as `robot_of`."""
+    return Arms([robot_of_arm(task, name) for name in task.eef_names])
+
+
+def robot_of_arm(task: Task, eef_name: str) -> Robot:
+    """Robot of one arm of a task; errors as `robot_of`."""
+    # The base does not change the robot, and arms of one kind share their robot.
+    cfg = replace(task.robot.of_arm(eef_name), base_pos=None, base_yaw=None)
+    try:
+        return load_robot(cfg)
+    except ConfigError as error:
+        if eef_name in task.robot.arms and str(error).startswith("robot."):
+            raise ConfigError(f"robot.{eef_name}.{str(error).removeprefix('robot.')}") from error
+        raise
+
+
+def digest_of_robots(cfg: RobotCfg) -> str:
+    """Digest of the models of a description; errors as `robot_of`."""
+    return digest_of([load_robot(each).digest for each in (cfg.of_arm(name) for name in cfg.arms or ("",))])
+
+
 def robot_of(task: Task) -> Robot:
     """Robot of all arms of a task.
 
     Raises:
-        ConfigError: the description of the robot does not fit its file.
+        ConfigError: the description of the robot does not fit its file, or the arms have different robots.
         SimulatorUnavailable: MuJoCo is not installed, or a model of MuJoCo Menagerie cannot be had.
     """
-    return load_robot(task.robot)
+    arms = arms_of(task)
+    if arms.is_mixed:
+        raise ConfigError(f"robot: must be the same for all arms here (got {arms.name})")
+    return arms.robots[0]
 
 
 def load_robot(cfg: RobotCfg) -> Robot:

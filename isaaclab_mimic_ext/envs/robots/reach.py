@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
-from isaaclab_mimic_ext.envs.robots.load import robot_of
+from isaaclab_mimic_ext.envs.robots.load import arms_of, robot_of_arm
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.task.definition import Task, graspable_of
 
@@ -22,12 +22,12 @@ _NUM_POSES = 40
 
 def opening_fault(task: Task) -> str | None:
     """Reason why no trial can succeed with the robot of a task: its gripper never counts as open; None if it does."""
-    opening, needed = 2000 * robot_of(task).finger_open, 2000 * (task.open_finger_pos or 0.0)
+    needed = 2000 * (task.open_finger_pos or 0.0)
+    robot = min(arms_of(task).robots, key=lambda each: each.finger_open)
+    opening = 2000 * robot.finger_open
     if opening > needed:
         return None
-    return (
-        f"the gripper of {robot_of(task).name} opens to {opening:.1f} mm, the task counts it as open above {needed:.1f} mm"
-    )
+    return f"the gripper of {robot.name} opens to {opening:.1f} mm, the task counts it as open above {needed:.1f} mm"
 
 
 def check_mesh_widths(task: Task) -> None:
@@ -36,14 +36,15 @@ def check_mesh_widths(task: Task) -> None:
     Raises:
         ConfigError: a mesh is wider than the open gripper where it is gripped.
     """
-    opening = 2000 * robot_of(task).finger_open
-    for grips in graspable_of(task).values():
+    for eef_name, grips in graspable_of(task).items():
+        robot = robot_of_arm(task, eef_name)
+        opening = 2000 * robot.finger_open
         for grip in grips:
             width, obj = 2000 * grip.half_width, task.objects[task.object_id(grip.object_name)]
             if obj.mesh is not None and width >= opening:
                 raise ConfigError(
                     f"objects.{obj.name}.mesh: is {width:.1f} mm wide where it is gripped, the gripper of "
-                    f"{robot_of(task).name} opens to {opening:.1f} mm; reduce objects.{obj.name}.scale, or widen the gripper"
+                    f"{robot.name} opens to {opening:.1f} mm; reduce objects.{obj.name}.scale, or widen the gripper"
                 )
 
 
@@ -53,7 +54,7 @@ def distances_of_hand(task: Task, eef_name: str, target_eef_poses: Sequence[NDAr
     Args:
         target_eef_poses: (T, 4, 4) of each demo, env frame [m].
     """
-    robot, base_pose = robot_of(task), base_poses(task.arms)[task.eef_names.index(eef_name)].double()
+    robot, base_pose = robot_of_arm(task, eef_name), base_poses(task.arms)[task.eef_names.index(eef_name)].double()
     found = []
     for targets in target_eef_poses:
         steps = np.unique(np.linspace(0, len(targets) - 1, _NUM_POSES).round().astype(int))
