@@ -60,6 +60,23 @@ def test_state_of_robots_and_rigid_objects_is_read_without_isaaclabs_method() ->
     assert scene.num_calls == 2  # The check of the reader, and the comparison above.
 
 
+def test_fixed_roots_are_read_once_until_they_are_forgotten() -> None:
+    scene = Scene()
+    robot, mug = scene.articulations["robot"], scene.rigid_objects["mug"]
+    robot.is_fixed_base = True
+    reader = SceneStateReader(scene, fixed_roots_stay=True)
+    before = {path: leaf.clone() for path, leaf in trees.flatten(reader.read()).items()}
+    for each in (robot, mug):
+        each.data.root_pose_w += 1.0
+    robot.data.joint_pos += 1.0
+    changed = {path for path, leaf in trees.flatten(reader.read()).items() if not torch.equal(leaf, before[path])}
+    robot_joints = "articulation/robot/joint_position"
+    assert changed == {robot_joints, "rigid_object/mug/root_pose", "rigid_object/mug/root_velocity"}
+    reader.forget_fixed_roots()
+    leaves, expected = trees.flatten(reader.read()), trees.flatten(scene.get_state(is_relative=True))
+    assert list(leaves) == list(expected) and all(torch.equal(leaf, expected[path]) for path, leaf in leaves.items())
+
+
 def test_state_with_other_assets_is_that_of_isaaclabs_method() -> None:
     scene = Scene(gripper={"suction": torch.ones(3, 1)})
     leaves = trees.flatten(SceneStateReader(scene).read())

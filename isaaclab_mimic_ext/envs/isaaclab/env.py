@@ -74,6 +74,7 @@ class IsaacLabEnv:
         self._success = torch.zeros_like(self._violated)
         self._has_acted = torch.zeros_like(self._violated)
         self._idle_action = _idle_action(env.cfg, self.action_dim, self.device)
+        self._state_reader: SceneStateReader | None = None
         env.reset(env_ids=env_indices(all_envs))
         self._begin(all_envs)
         self.object_names: tuple[str, ...] = tuple(env.get_object_poses())
@@ -81,7 +82,6 @@ class IsaacLabEnv:
         gripper_dims = {name: rows.shape[-1] for name, rows in self._grippers_by_eef(no_action).items()}
         self.gripper_dims: tuple[int, ...] = tuple(gripper_dims.values())
         self._last_actions = no_action
-        self._state_reader: SceneStateReader | None = None
         self.converter = ActionConverter(env, self.eef_names, by_name(self.eef_names, self.eef_pose), gripper_dims)
         self.pose_dims: tuple[int, ...] = self.converter.pose_dims
 
@@ -135,6 +135,8 @@ class IsaacLabEnv:
         self._reset_success(env_ids)
         self._success.index_fill_(0, env_ids, False)
         self._has_acted.index_fill_(0, env_ids, False)
+        if self._state_reader is not None:
+            self._state_reader.forget_fixed_roots()
         self._refresh()
 
     def _refresh(self) -> None:
@@ -256,7 +258,8 @@ class IsaacLabEnv:
     def get_state(self) -> NestedTensors:
         if self._state is None:
             if self._state_reader is None:
-                self._state_reader = SceneStateReader(self._env.scene)
+                only_resets_act = {*self._env.event_manager.available_modes} <= {"prestartup", "startup", "reset"}
+                self._state_reader = SceneStateReader(self._env.scene, fixed_roots_stay=only_resets_act)
             state = self._state_reader.read()
             self._state = self._env.recorded_state(state) if hasattr(self._env, "recorded_state") else state
         return self._state
