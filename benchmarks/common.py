@@ -18,6 +18,8 @@ from isaaclab_mimic_ext.run.build import build_generator, load_pool, start_env
 from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.session import RunFolder, identity_of, open_run
 
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+
 
 @dataclass
 class Stages:

@@ -17,22 +17,18 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import Stages, integers, machine
+from common import CLOCKS, Stages, integers, machine
 
 from isaaclab_mimic_ext.config import SimCfg
 
 WARM_UP_STEPS = 5
 """Steps before the measurement; the first steps compile kernels and begin trials."""
-
-
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def clock_of(options: argparse.Namespace) -> Callable[[], float]:
