@@ -3,6 +3,7 @@
 import logging
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
-from isaaclab_mimic_ext.files.stream import read_facts
+from isaaclab_mimic_ext.files.stream import read_env_args, read_facts
 from isaaclab_mimic_ext.files.writing import check_output
 from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.task.meshes import recorded_objects
 from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
         MimicError: all demos were rejected, or the file cannot be written; no partial file remains.
     """
     check_output(Path(cfg.output_file), cfg.overwrite or cfg.gui)
+    cfg = cfg if cfg.objects else replace(cfg, objects=recorded_objects(read_env_args(cfg.input_file)))
     if cfg.gui:
         _serve_page(cfg)
         return []

@@ -34,8 +34,8 @@ from isaaclab_mimic_ext.errors import Interrupted, MimicError, TaskCodeError
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, remove_folders
 from isaaclab_mimic_ext.progress import shown
 
-_SCENE = re.compile(r"\+{0,2}(task|sim|robot|device|headless)(\.[\w.]+)?=.*", re.DOTALL)
-"""Overrides that select the task, the robot and the engine."""
+_SCENE = re.compile(r"\+{0,2}(task|sim|robot|robot@robot|objects|device|headless)(\.[\w.]+)?=.*", re.DOTALL)
+"""Overrides that select the task, the robot, the meshes of objects, and the engine."""
 log = logging.getLogger(__name__)
 
 USAGE_ERROR = 2

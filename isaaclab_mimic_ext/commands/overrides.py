@@ -94,7 +94,7 @@ def translate(argv: list[str], schema: type) -> list[str]:
             continue
         if key in ("task", "sim", "preset") and re.fullmatch(r"null|true|false|[\d.]+", value):
             raise ConfigError(f"{key}: must be a name (got {value}); leave it out to keep its default")
-        if given.setdefault(key, value) != value:
+        if key != "objects" and given.setdefault(key, value) != value:
             raise ConfigError(f"{key}: is set twice, to {given[key]} and to {value}; set it once")
         if key == "sim.presets" and "sim" in _names(schema) and not value.startswith("["):
             value = f"[{value}]"

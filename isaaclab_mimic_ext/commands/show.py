@@ -49,6 +49,8 @@ def _draw_robot(cfg: ShowDemoCfg) -> None:
 
     if cfg.input_file is not None:
         raise ConfigError("robot: draws a robot without a demo; omit input_file, or robot")
+    if cfg.robot.arms:
+        raise ConfigError("robot.arms: one robot is drawn; use robot=<name>, or robot.mjcf=<file> with further fields")
     described = replace(cfg.robot, name=cfg.robot.name or PANDA)
     path = cfg.output_file or f"robot_{described.label}.png"
     robot = draw_robot(described, path, cfg.overwrite)

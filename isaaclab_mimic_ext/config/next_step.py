@@ -17,7 +17,8 @@ def next_command(verb: str, **fields: Any) -> str:
         **fields: values of its fields. Paths become absolute.
     """
     schema = next(SCRIPT_SCHEMAS[script] for script, own in SCRIPT_VERBS.items() if own == verb)
-    scene = [word for word in program.scene if has_field(schema, word.lstrip("+").partition("=")[0])]
+    # `+robot@robot.arms.left=ur5e` selects a file for a field of `robot`.
+    scene = [word for word in program.scene if has_field(schema, word.lstrip("+").partition("=")[0].partition("@")[0])]
     return command_line(verb, *scene, **fields)
 
 

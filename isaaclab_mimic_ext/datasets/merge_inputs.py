@@ -17,11 +17,12 @@ from isaaclab_mimic_ext.files.quaternions import ENTRY
 from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen, usable_demos
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.task.folders import available_tasks
+from isaaclab_mimic_ext.task.meshes import MESHES
 from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
-_EQUAL_ENV_ARGS = ("env_name", "type", "action", "eef_names", "object_names")
+_EQUAL_ENV_ARGS = ("env_name", "type", "action", "eef_names", "object_names", "robot", MESHES)
 """Entries of env_args that must be equal in all inputs."""
 
 

@@ -188,6 +188,12 @@ class Task(ABC):
         """Factor of the size of an object, (N,), which `events.<name>.scale_range` draws; 1.0 if all have their own size."""
         return scene.object_scale[:, self.object_id(name)] if scene.object_scale.shape[1] else 1.0
 
+    @cached_property
+    def half_widths(self) -> dict[str, float]:
+        """Object -> position of each finger, measured from the middle, while a gripper holds it [m]; that of its mesh."""
+        held = [item for items in graspable_of(self).values() for item in items]
+        return {item.object_name: item.half_width for item in reversed(held)}
+
     @abstractmethod
     def signals(self, scene: SceneState) -> dict[str, Tensor]:
         """Term signals, name -> (N,) bool."""

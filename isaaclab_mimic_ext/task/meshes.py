@@ -74,7 +74,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-_ENTRY = "object_meshes"
+MESHES = "object_meshes"
 """Key of the meshes in the env_args of a dataset and the identity of a run; it is left out without meshes."""
 _DIGEST = "digest"
 
@@ -89,7 +89,7 @@ def meshes_entry(objects: Mapping[str, ObjectCfg], digests: Mapping[str, str]) -
         if cfg.mesh is not None:
             path = str(Path(cfg.mesh).expanduser().resolve())
             entry[name] = {**asdict(cfg), "mesh": path, _DIGEST: digests[name]}
-    return {_ENTRY: entry} if entry else {}
+    return {MESHES: entry} if entry else {}
 
 
 def recorded_objects(facts: Mapping[str, Any]) -> dict[str, ObjectCfg]:
@@ -113,7 +113,7 @@ def objects_from(values: Mapping[str, Mapping[str, Any]]) -> dict[str, ObjectCfg
 
 
 def _entry(facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = facts.get(_ENTRY)
+    found = facts.get(MESHES)
     return found if isinstance(found, Mapping) else {}
 
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +19,8 @@ from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.datasets.replay import make_recorded_env
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene, describe_scene
-from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
+from isaaclab_mimic_ext.files.stream import read_env_args
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.session import identity_of
 from isaaclab_mimic_ext.task.definition import graspable_of, load_task
@@ -151,6 +154,22 @@ def test_trials_adapt_to_the_size_of_the_mesh_and_replay(tmp_path: Path) -> None
     assert run.num_successes == 5
     played = mimic.replay(run.dataset)
     assert played.success_rate == 1.0
+
+
+def test_demos_recorded_with_a_mesh_are_annotated_with_it(tmp_path: Path, bottle: Path) -> None:
+    raw, annotated = tmp_path / "raw.hdf5", tmp_path / "annotated.hdf5"
+    run_command("record", "task=desktop_organizer", f"objects.ketchup.mesh={bottle}", "num_demos=1", f"output_file={raw}")
+    run_command("annotate", "task=desktop_organizer", f"input_file={raw}", f"output_file={annotated}")
+    assert recorded_objects(read_env_args(annotated)) == {"ketchup": ObjectCfg(mesh=str(bottle))}
+    other = tmp_path / "other.hdf5"
+    run_command("record", "task=desktop_organizer", "num_demos=1", f"output_file={other}")
+    with pytest.raises(SourceDataError, match=r"env_args: object_meshes is missing"):
+        mimic.merge([raw, other], tmp_path / "merged.hdf5")
+
+
+def run_command(verb: str, *words: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "isaaclab_mimic_ext", verb, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_dataset_and_run_record_the_mesh(bottle: Path) -> None:
