@@ -53,8 +53,8 @@ class RobotCfg:
     hand_prefix: str = ""
     """Text in front of the names of `hand`, if names of arm and hand are equal."""
     arms: dict[str, Any] = field(default_factory=dict)
-    """Robots of single arms, if they differ: end effector -> fields of its robot; `robot.left=ur5e` or
-    `robot.left.mjcf=...` set those of `left`. Arms without an entry have the other fields."""
+    """Robots of single arms, if they differ: end effector -> fields of its robot. `robot.<end effector>=ur5e` or
+    `robot.<end effector>.mjcf=...` sets one; arms without an entry have the other fields."""
     base_pos: list[float] | None = None
     """Position of the base, env frame [m]; null: that of the task."""
     base_yaw: float | None = None
