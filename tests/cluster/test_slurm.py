@@ -116,3 +116,30 @@ def test_jobs_that_fail_and_refused_options_are_reported(tmp_path: Path, mimic: 
     printed = refused.communicate()[1]
     assert refused.returncode == 2
     assert "ConfigError: cluster.options: sbatch refuses the job array: invalid partition specified: missing" in printed
+
+
+def test_canceled_jobs_do_not_run_again_and_a_failed_job_requeues_only_itself(tmp_path: Path, slurm: Slurm) -> None:
+    """The last job has the number of its array: requeued by this number, all jobs would run again."""
+    program, started = tmp_path / "mimic", tmp_path / "started"
+    program.write_text(
+        f"#!/bin/sh\necho $SLURM_ARRAY_TASK_ID >> {started}\ntrap 'exit 143' TERM\n"
+        '[ "$SLURM_ARRAY_TASK_ID" = "$FAILS" ] && exit 1\nsleep 60 & wait $!\n'
+    )
+    program.chmod(0o755)
+
+    def submit(fails: str) -> str:
+        started.write_text("")
+        array = ("sbatch", "--parsable", "--array=0-2", ROOT / "conf/cluster/generate.sbatch")
+        job = slurm.run(*array, MIMIC=str(program), FAILS=fails).strip()
+        while len(started.read_text().split()) < 3:
+            time.sleep(0.1)
+        return job
+
+    slurm.run("scancel", submit(fails="none"))
+    slurm.wait_until_idle()
+    assert sorted(started.read_text().split()) == ["0", "1", "2"]
+    job = submit(fails="2")
+    while "2 1" not in slurm.run("squeue", "--noheader", "--array", "--Format=ArrayTaskID:2,RestartCnt:2"):
+        time.sleep(0.1)
+    assert slurm.run("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%K").split() == ["0", "1"]
+    slurm.run("scancel", job)
