@@ -153,7 +153,8 @@ def test_task_file_of_the_user_can_be_based_on_a_registered_task(scripts: Script
 
 # fmt: off
 IDS = (
-    "Isaac-Desktop-Organizer-Cluttered-Franka-Mimic-IK-Rel-v0, Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0, "
+    "Isaac-Coffee-Franka-Mimic-IK-Rel-v0, Isaac-Desktop-Organizer-Cluttered-Franka-Mimic-IK-Rel-v0, "
+    "Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0, "
     f"Isaac-Endless-Mimic-v0, Isaac-Mug-Cleanup-Franka-Mimic-IK-Rel-v0, Isaac-Square-Peg-Franka-Mimic-IK-Rel-v0, "
     f"{MIMIC.replace('Rel', 'Abs')}, {MIMIC}, "
     "Isaac-Tabletop-Stack-Cube-Franka-Mimic-IK-Rel-v0, Isaac-Two-Arm-Lift-Tray-Franka-Mimic-IK-Rel-v0"

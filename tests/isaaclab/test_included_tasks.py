@@ -104,6 +104,7 @@ def _object_refs(fields: dict[str, Any]) -> dict[str, list[str | None]]:
 
 
 EXPECTED_ATTACHED = {
+    "coffee": [None, "coffee_pod", None, None],
     "desktop_organizer": [None, None, "ketchup", "ketchup"],
     "desktop_organizer_cluttered": [None, None, "ketchup", "ketchup"],
     "mug_cleanup": [None, None, "mug", None],

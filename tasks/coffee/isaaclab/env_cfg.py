@@ -1,0 +1,29 @@
+"""Coffee in Isaac Lab: a Franka under relative IK control, a machine with a lid, and a pod."""
+
+from isaaclab.envs.mimic_env_cfg import MimicEnvCfg
+from isaaclab.utils import configclass
+
+from isaaclab_mimic_ext.envs.isaaclab.make import fill_mimic_cfg
+from isaaclab_mimic_ext.envs.isaaclab.tabletop_env_cfg import TabletopEnvCfg
+from isaaclab_mimic_ext.tasks.coffee.parts import OBJECT_PARTS
+
+
+@configclass
+class FrankaCoffeeIKRelEnvCfg(TabletopEnvCfg):
+    """Scene, observations, actions, success and randomization, as on the other engines.
+
+    `scene.<object>.spawn.usd_path` replaces the primitives of an object by a USD file; `scene.robot.spawn.usd_path` replaces
+    the arm.
+    """
+
+    def __post_init__(self) -> None:
+        self.set_task("coffee", OBJECT_PARTS)
+
+
+@configclass
+class FrankaCoffeeIKRelMimicEnvCfg(FrankaCoffeeIKRelEnvCfg, MimicEnvCfg):
+    """Env configuration with the settings for generation: subtasks, constraints and `datagen_config`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fill_mimic_cfg(self, self.mimic_task_name)
