@@ -61,7 +61,8 @@ def source_demos(env: MimicEnv) -> Path:
 
 def first_placed(env: MimicEnv) -> int:
     """Index of the first object that a reset places at random."""
-    assets = {event.asset for event in env.task.config.events.values()}
+    ranges = {event.asset: event.pose_range.get("x", (0.0, 0.0)) for event in env.task.config.events.values()}
+    assets = {asset for asset, (low, high) in ranges.items() if low < high}
     return next(index for index, name in enumerate(env.object_names) if name in assets)
 
 
