@@ -85,8 +85,8 @@ def check_is_file(path: Path) -> None:
         raise SourceDataError(f"{path}: must be an HDF5 file (got a pipe or a device); write its content to a file first")
 
 
-def each_demo(path: str | Path, names: Sequence[str]) -> Iterator[tuple[str, h5py.Group]]:
-    """Yield the name and the group of each demo. The memory in use does not grow with the number of demos.
+def each_opening(path: str | Path, names: Sequence[str]) -> Iterator[tuple[h5py.File, Sequence[str]]]:
+    """Open a file once for every few demos, and yield it with their names: memory does not grow with the number of demos.
 
     Errors of h5py in the body of the caller's loop are not converted: `damage_errors` does that.
 
@@ -95,8 +95,18 @@ def each_demo(path: str | Path, names: Sequence[str]) -> Iterator[tuple[str, h5p
     """
     for start in range(0, len(names), DEMOS_PER_OPENING):
         with open_hdf5(path) as file:
-            for name in names[start : start + DEMOS_PER_OPENING]:
-                yield name, file["data"][name]
+            yield file, names[start : start + DEMOS_PER_OPENING]
+
+
+def each_demo(path: str | Path, names: Sequence[str]) -> Iterator[tuple[str, h5py.Group]]:
+    """Yield the name and the group of each demo, as `each_opening`. The group may be in a shard, under another name.
+
+    Raises:
+        SourceDataError: the file is missing or damaged.
+    """
+    for file, part in each_opening(path, names):
+        for name in part:
+            yield name, file["data"][name]
 
 
 def limit_cache(file: h5py.File, num_bytes: int = _METADATA_CACHE_BYTES) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,15 @@ from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
 from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.demo import Demo, check_limits, read_demo
 from isaaclab_mimic_ext.files.digest import dataset_digest
-from isaaclab_mimic_ext.files.hdf5 import damage_errors, demo_names, each_demo, natural_key, open_hdf5, plain_value, text_of
+from isaaclab_mimic_ext.files.hdf5 import (
+    damage_errors,
+    demo_names,
+    each_opening,
+    natural_key,
+    open_hdf5,
+    plain_value,
+    text_of,
+)
 from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen, LeftOut, usable_demos
 from isaaclab_mimic_ext.learn.agents import is_picture
 from isaaclab_mimic_ext.learn.checkpoint import Affine
@@ -225,11 +234,10 @@ def read_demos(
     actions: list[np.ndarray] = []
     drawn = {key: PictureRows(path, names, key) for key in pictures}
     wanted = ["actions", action_key, *(f"obs/{key}" for key in (*keys, *pictures))]
-    groups = dict[str, h5py.Group]()
 
-    def read(name: str) -> dict[str, np.ndarray]:
+    def read(file: h5py.File, name: str) -> dict[str, np.ndarray]:
         # The digest covers all datasets of a demo; only some are read here, so it is not verified.
-        demo = read_demo(groups[name].file, name, wanted, as_xyzw=True, verify=False)
+        demo = read_demo(file, name, wanted, as_xyzw=True, verify=False)
         _check_demo(demo, wanted)
         for key, each in drawn.items():
             check_pictures(f"{demo.place}: 'obs/{key}'", demo.leaves[f"obs/{key}"], each.shape)
@@ -242,10 +250,9 @@ def read_demos(
         return rows | pixels
 
     left_out = LeftOut(str(path))
-    for index, (name, group) in enumerate(each_demo(path, names)):
-        groups = {name: group}
+    for file, part in each_opening(path, names):
         with damage_errors(path):
-            for _, rows in left_out.usable([name], read, is_last=index + 1 == len(names)):
+            for _, rows in left_out.usable(part, partial(read, file), is_last=part[-1] == names[-1]):
                 for key in keys:
                     obs[key].append(rows[f"obs/{key}"])
                 for key, each in drawn.items():

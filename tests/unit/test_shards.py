@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from isaaclab_mimic_ext.config import GenerateCfg, RecorderCfg
 from isaaclab_mimic_ext.config.rules import _check_generate
@@ -25,6 +26,7 @@ from isaaclab_mimic_ext.files.digest import dataset_digest, renew_digests
 from isaaclab_mimic_ext.files.shards import shard_folder, shard_path, shards_of
 from isaaclab_mimic_ext.files.stream import read_facts, stream_demos
 from isaaclab_mimic_ext.files.writing import part_path
+from isaaclab_mimic_ext.learn.data import read_demos
 from isaaclab_mimic_ext.run import episode_files, shard_writers
 from isaaclab_mimic_ext.run.episode_files import EpisodeFiles
 from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Field, Output, TrialOutcomes
@@ -152,6 +154,15 @@ def test_dataset_in_shards_has_the_demos_and_the_digest_of_one_file(in_one_file:
     for index in range(5):  # Each shard is a dataset.
         trials = [attributes[2] for attributes in stream_attributes(shard_path(path, index))]
         assert trials == [trial for trial in range(index * SIZE, min((index + 1) * SIZE, NUM_TRIALS)) if SUCCESS[trial]]
+
+
+def test_training_reads_the_rows_of_one_file_from_shards(in_one_file: _Run, in_shards: _Run) -> None:
+    found, expected = (
+        read_demos(each.output.path, [demo.name for demo in stream_demos(each.output.path)], ["first"])
+        for each in (in_shards, in_one_file)
+    )
+    assert torch.equal(found.actions, expected.actions) and torch.equal(found.obs["first"], expected.obs["first"])
+    assert torch.equal(found.first, expected.first) and torch.equal(found.last, expected.last)
 
 
 @pytest.mark.usefixtures("episodes")
