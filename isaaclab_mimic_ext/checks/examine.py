@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from isaaclab_mimic_ext.checks import action_space, gripper, imitation, marks, motion, orientation, scene, usage
 from isaaclab_mimic_ext.checks.findings import NOTE, RECORDED, CheckReport, DemoFinding, DemoFindings
+from isaaclab_mimic_ext.checks.generated import leave_out_noise
 from isaaclab_mimic_ext.checks.motion import DemoView, EefView
 from isaaclab_mimic_ext.checks.recorded import is_recording, with_info
 from isaaclab_mimic_ext.checks.robot import check_robot
@@ -94,6 +95,7 @@ def examine(
                 views.append(view)
                 _check_demo(of_demo[name], view, task, cfg, placement)
             on_progress(index + 1, len(names))
+    leave_out_noise(of_file, of_demo, reader.generated)
     if reader.is_recording:
         number = counted(len(names), "demo is", "demos are")
         annotated = annotated_path(Path(path))
@@ -123,10 +125,16 @@ def _check_file(findings: DemoFindings, file: h5py.File, env: MimicEnv) -> None:
 
 
 class _Reader:
-    """Reads demos and adds the faults that prevent reading to the findings."""
+    """Reads demos and adds the faults that prevent reading to the findings.
+
+    Attributes:
+        is_recording: the demos are not annotated.
+        generated: names of the demos read so far that were generated.
+    """
 
     def __init__(self, file: h5py.File, env: MimicEnv, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg, is_recording: bool):
         self.is_recording = is_recording
+        self.generated: set[str] = set()
         self._file, self._env, self._task, self._cfg = file, env, task, cfg
         self._use_skillgen = cfg.datagen_config.use_skillgen
         term_signals = [config.subtask_term_signal for configs in cfg.subtask_configs.values() for config in configs[:-1]]
@@ -158,6 +166,8 @@ class _Reader:
             found = " ".join(str(error).split())[:160]
             findings.add(ERROR, "unreadable", found, expected, "copy or record the file again")
             return None
+        if "source_demos" in recorded.attributes:
+            self.generated.add(name)
         env = self._env
         commands = by_name(env.eef_names, env.actions_to_gripper_actions(torch.from_numpy(demo.actions)))
         gripper_dims = dict(zip(env.eef_names, env.gripper_dims, strict=True))

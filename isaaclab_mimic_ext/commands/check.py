@@ -5,6 +5,7 @@ from pathlib import Path
 
 from isaaclab_mimic_ext.checks.examine import examine
 from isaaclab_mimic_ext.checks.findings import RECORDED, CheckReport
+from isaaclab_mimic_ext.checks.generated import GENERATED
 from isaaclab_mimic_ext.config import CheckDemosCfg
 from isaaclab_mimic_ext.config.next_step import next_command
 from isaaclab_mimic_ext.errors import InvalidDataset
@@ -42,8 +43,10 @@ def main(cfg: CheckDemosCfg) -> CheckReport:
         # The text ends with the summary; the JSON object does not contain it.
         fault = report.summary() if cfg.json else "not ready to generate"
         raise InvalidDataset(f"{cfg.input_file}: {fault}; the report contains remedies")
-    path = Path(cfg.input_file)
-    if any(finding.check == RECORDED for finding in report.findings):
+    path, checks = Path(cfg.input_file), {finding.check for finding in report.findings}
+    if GENERATED in checks:
+        log.info("Next, split the demos for training: %s", next_command("split", input_file=path))
+    elif RECORDED in checks:
         log.info("Next, annotate the demos: %s", next_command("annotate", input_file=path, output_file=annotated_path(path)))
     else:
         log.info("Next, generate demos: %s", next_command("generate", input_file=path))

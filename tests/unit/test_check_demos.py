@@ -227,6 +227,16 @@ def test_gripper_that_settles_is_a_note(tmp_path: Path) -> None:
     assert {finding.level for finding in findings if finding.check == "gripper moving"} == {"note"}
 
 
+def test_noise_of_a_generated_demo_is_no_warning(tmp_path: Path) -> None:
+    def generate_early(demo: h5py.Group) -> None:
+        planted.move_gripper(-20)(demo)
+        demo.attrs["source_demos"] = "demo_1"
+
+    findings = check_planted(tmp_path, generate_early).report.findings
+    assert {finding.level for finding in findings} == {"note"}
+    assert "1 demo is generated" in next(finding.found for finding in findings if finding.check == "generated")
+
+
 @pytest.mark.slow
 def test_file_with_a_different_action_space_is_an_error_of_the_file(tmp_path: Path) -> None:
     path = planted_file(CLEAN, tmp_path / "other.hdf5", lambda demo: None)
