@@ -9,26 +9,28 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from isaaclab_mimic_ext.command_lines import quoted, same_command_line, words_of_same_command
+import yaml  # type: ignore[import-untyped]
+
+from isaaclab_mimic_ext.command_lines import as_comment, quoted, same_command_line, words_of_same_command
 from isaaclab_mimic_ext.commands import collect as collect_command
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import CollectCfg, GenerateCfg
 from isaaclab_mimic_ext.config.commands import BLOCK_SIZE, CollectDataGenCfg
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, MoreBlocksNeeded, OutputError
-from isaaclab_mimic_ext.files.writing import create_folder, write_errors, write_json
+from isaaclab_mimic_ext.files.lock import FolderLock
+from isaaclab_mimic_ext.files.writing import create_folder, write_errors, write_text
 from isaaclab_mimic_ext.progress import phase
 from isaaclab_mimic_ext.run import slurm
 from isaaclab_mimic_ext.run.block import block_path, find_blocks
 from isaaclab_mimic_ext.run.block_results import ranges, read_blocks
+from isaaclab_mimic_ext.run.build import config_yaml
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.run.session import RunFolder
+from isaaclab_mimic_ext.run.session import RunFolder, check_settings
 from isaaclab_mimic_ext.run.slurm import JobArray
 from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
-_LOGS = "slurm"
-"""Name of the folder with the output of the jobs."""
 _NOT_FOR_JOBS = ("cluster", "output_dir", "progress", "resume", "block", "block_size")
 _MAX_WATCHED = 1000
 """Largest number of blocks whose progress is read: a file system serves all users."""
@@ -43,15 +45,24 @@ def run_on_cluster(cfg: GenerateCfg) -> RunResult:
 
     Raises:
         ConfigError: the configuration cannot run on the cluster, or the scheduler refuses it.
-        OutputError: the folder contains a run, or the jobs write to another disk.
+        OutputError: the folder contains a run (with other settings, if it is resumed), another process submits its jobs, or
+            the jobs write to another disk.
         BudgetExhausted: a budget ends the run before its target.
         Interrupted: a signal canceled the jobs.
         MimicError: jobs ended, and none of their blocks is complete.
     """
     folder = RunFolder(Path(cfg.output_dir).absolute())
-    _check(cfg, folder)
     program = _program()
-    arrays = _recorded_arrays(folder)
+    _check(cfg, folder)
+    folder.create()
+    with FolderLock(folder.cluster_lock).hold():
+        _check(cfg, folder)  # Another process may have submitted jobs between the first check and the lock.
+        write_text(folder.cluster, as_comment("generate") + config_yaml(cfg))
+        return _generate(cfg, folder, program)
+
+
+def _generate(cfg: GenerateCfg, folder: RunFolder, program: Path) -> RunResult:
+    arrays = slurm.find(folder.cluster_logs)
     has_blocks = bool(find_blocks(folder.path))
     needed = [] if has_blocks or arrays else [*range(_num_blocks(cfg))]
     while True:
@@ -60,7 +71,6 @@ def run_on_cluster(cfg: GenerateCfg) -> RunResult:
             arrays = _submit(cfg, folder, needed, program)
         if arrays:
             _wait(folder, arrays)
-            folder.cluster.unlink(missing_ok=True)
             _check_shared(folder, arrays)
         try:
             collecting = CollectDataGenCfg(generation_num_trials=cfg.datagen_config.generation_num_trials)
@@ -85,10 +95,27 @@ def _check(cfg: GenerateCfg, folder: RunFolder) -> None:
         )
     if names := [name for name, is_set in refused.items() if is_set]:
         raise ConfigError(f"{names[0]}: must not be set with +cluster, whose jobs generate blocks; leave it out")
-    if not cfg.resume and (find_blocks(folder.path) or folder.present() or folder.cluster.exists()):
+    if cfg.resume:
+        return _check_settings(cfg, folder)
+    if find_blocks(folder.path) or folder.present() or slurm.find(folder.cluster_logs):
         raise OutputError(
             f"output_dir: {folder.path} already contains a run; continue it with resume=true, or use another output_dir"
         )
+
+
+def _check_settings(cfg: GenerateCfg, folder: RunFolder) -> None:
+    """Check that the jobs of the run were submitted with the same settings, whether they have started or not.
+
+    Raises:
+        OutputError: the settings differ.
+    """
+    if not folder.cluster.is_file():
+        return
+    try:
+        started = yaml.safe_load(folder.cluster.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise OutputError(f"output_dir: {folder.cluster} cannot be read ({error}); use another output_dir") from error
+    check_settings(folder, started, yaml.safe_load(config_yaml(cfg)))
 
 
 def _program() -> Path:
@@ -117,23 +144,15 @@ def _num_complete(folder: RunFolder) -> int:
 
 
 def _submit(cfg: GenerateCfg, folder: RunFolder, blocks: list[int], program: Path) -> list[JobArray]:
-    logs = folder.path / _LOGS
+    logs = folder.cluster_logs
     with write_errors(logs, "output_dir", "use another output_dir", OutputError):
         create_folder(logs)
     size = cfg.block_size or BLOCK_SIZE
     words = [*words_of_same_command(*_NOT_FOR_JOBS), f"output_dir={quoted(str(folder.path))}", f"block_size={size}"]
     arrays = slurm.submit(blocks, words, cfg.cluster.options, logs, program)
-    write_json(folder.cluster, [array.as_dict() for array in arrays])
     jobs = ", ".join(array.job for array in arrays)
     log.info("Submitted %s: job array %s, output in %s", counted(len(blocks), "block"), jobs, logs)
     return arrays
-
-
-def _recorded_arrays(folder: RunFolder) -> list[JobArray]:
-    """Job arrays for which a killed process has waited."""
-    with suppress(OSError, ValueError, TypeError):
-        return [JobArray(**values) for values in json.loads(folder.cluster.read_text(encoding="utf-8"))]
-    return []
 
 
 def _wait(folder: RunFolder, arrays: list[JobArray]) -> None:
@@ -156,7 +175,6 @@ def _wait(folder: RunFolder, arrays: list[JobArray]) -> None:
     resumed = same_command_line("generate", output_dir=folder.path, resume=True)
     if not slurm.cancel(arrays):
         stop.raise_interrupted(f"job array {jobs} could not be canceled and may still run; wait for it with: {resumed}")
-    folder.cluster.unlink(missing_ok=True)
     stop.raise_interrupted(f"job array {jobs} was canceled; finished trials are kept; continue with: {resumed}")
 
 
@@ -181,7 +199,7 @@ def _check_shared(folder: RunFolder, arrays: list[JobArray]) -> None:
         OutputError: they have written to another disk.
         MimicError: they have failed.
     """
-    if not find_blocks(folder.path) and not [*(folder.path / _LOGS).glob("*.out")]:
+    if not find_blocks(folder.path) and not [*folder.cluster_logs.glob("*.out")]:
         raise OutputError(
             f"output_dir: the jobs have ended without any file in {folder.path}; use a folder that all nodes and this "
             "machine share"
@@ -196,7 +214,7 @@ def _failed(folder: RunFolder, arrays: list[JobArray]) -> MimicError:
     complete = {block.index for block in started if block.is_complete}
     failed = [(array, block) for array in arrays for block in array.blocks if block not in complete]
     array, first = failed[0]
-    path = array.log(folder.path / _LOGS, first)
+    path = array.log(folder.cluster_logs, first)
     lines = path.read_text(errors="replace").splitlines()[-_NUM_LINES:] if path.exists() else ["(no output)"]
     blocks = ranges(block for _, block in failed)
     output = "\n".join(lines)

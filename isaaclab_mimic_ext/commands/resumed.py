@@ -14,8 +14,8 @@ from isaaclab_mimic_ext.config.commands import BLOCKS
 from isaaclab_mimic_ext.config.task import BUDGETS
 from isaaclab_mimic_ext.errors import ConfigError, OutputError
 
-_FILES = ("config.yaml", "train.yaml")
-"""Configuration that `generate` and `train` write to their folders."""
+_FILES = ("config.yaml", "train.yaml", "cluster.yaml")
+"""Configuration that `generate`, `train` and `generate +cluster` write to their folders."""
 _OF_ONE_SESSION = {"output_dir", "overwrite", "resume", "progress", "block"} | {f"datagen_config.{name}" for name in BUDGETS}
 """Fields that a resumed run does not take from its folder: the folder itself, and limits of one session."""
 _CONFIG_DIR = "--config-dir"

@@ -51,7 +51,9 @@ class RunFolder(OutputFolder):
     progress = OutputFile("progress.json")
     collected = OutputFile("collected.json")
     manifest = OutputFile("manifest.json", is_kept=True)
-    cluster = OutputFile("cluster.json", is_kept=True)
+    cluster = OutputFile("cluster.yaml", is_kept=True)
+    cluster_lock = OutputFile("cluster.lock", is_kept=True)
+    cluster_logs = OutputFile("slurm", is_kept=True)
     store = OutputFile("run.sqlite")
     socket = OutputFile("watch.sock")
     lock = OutputFile("run.lock", is_kept=True)
@@ -253,6 +255,15 @@ def check_free(folder: RunFolder) -> None:
 def is_in_use(folder: RunFolder) -> bool:
     """Return whether a process works in the folder at this moment."""
     return FolderLock(folder.lock).is_held()
+
+
+def check_settings(folder: RunFolder, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Check that two configurations are the same except for fields that may change (`FREE_TO_CHANGE`).
+
+    Raises:
+        OutputError: the configurations differ.
+    """
+    _check_identity(folder, _settings(old), _settings(new))
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:

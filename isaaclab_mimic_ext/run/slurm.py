@@ -6,12 +6,12 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from isaaclab_mimic_ext.config.hydra import conf_dir
-from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.errors import ConfigError, MimicError
 from isaaclab_mimic_ext.run.block_results import ranges
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,9 @@ POLL_PERIOD = 5.0
 """Time between two queries of the queue [s]. A controller serves all users."""
 _UNKNOWN = "Invalid job id"
 """Part of the answer about jobs that have ended some minutes ago."""
+
+_WIDTH, _PATH_WIDTH = 20, 4096
+"""Widths of the columns with numbers and with paths in the answer of `squeue`."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,9 @@ class JobArray:
     first_block: int
     blocks: list[int]
 
-    def as_dict(self) -> dict[str, object]:
-        """Convert to JSON types; the inverse of `JobArray(**values)`."""
-        return asdict(self)
-
     def log(self, folder: Path, block: int) -> Path:
         """Output of the job of a block."""
-        return folder / f"{self.job}_{block - self.first_block}.out"
+        return folder / f"{self.first_block}_{self.job}_{block - self.first_block}.out"
 
 
 def submit(blocks: Sequence[int], words: Sequence[str], options: Sequence[str], logs: Path, program: Path) -> list[JobArray]:
@@ -65,7 +64,7 @@ def submit(blocks: Sequence[int], words: Sequence[str], options: Sequence[str], 
         first, group = number * MAX_ARRAY_SIZE, [*of_array]
         command = [
             *("sbatch", "--parsable", f"--array={ranges(block - first for block in group)}"),
-            *(f"--output={logs}/%A_%a.out", *options, str(conf_dir() / "cluster" / "generate.sbatch"), *words),
+            *(f"--output={logs}/{first}_%A_%a.out", *options, str(conf_dir() / "cluster" / "generate.sbatch"), *words),
         ]
         done = _run(command, {"FIRST_BLOCK": str(first), "MIMIC": str(program)})
         if done.returncode:
@@ -83,6 +82,31 @@ def _run(command: Sequence[str], variables: Mapping[str, str] | None = None) -> 
         raise ConfigError(
             f"cluster.scheduler: {command[0]} not found; start this command on a login node of Slurm, or omit +cluster=slurm"
         ) from error
+
+
+def find(logs: Path) -> list[JobArray]:
+    """Return the job arrays of this user whose jobs have not ended and write their output to the folder `logs`.
+
+    The queue is the only record of submitted jobs: none is lost if the process that submitted them was killed.
+
+    Raises:
+        ConfigError: Slurm is not installed.
+        MimicError: the controller does not answer.
+    """
+    if not logs.is_dir():
+        return []
+    columns = f"ArrayJobID:{_WIDTH},ArrayTaskID:{_WIDTH},STDOUT:{_PATH_WIDTH}"
+    done = _run(["squeue", "--noheader", "--array", "--me", f"--Format={columns}"])
+    if done.returncode:
+        reason = next(iter(done.stderr.strip().splitlines()), "no answer").removeprefix("slurm_load_jobs error: ")
+        raise MimicError(f"squeue: {reason}; whether jobs of {logs.parent} run is not known: try again later")
+    blocks: dict[tuple[str, int], list[int]] = {}
+    for line in done.stdout.splitlines():
+        job, index, path = line[:_WIDTH].strip(), line[_WIDTH : 2 * _WIDTH].strip(), Path(line[2 * _WIDTH :].rstrip())
+        first = path.name.partition("_")[0]
+        if index.isdecimal() and first.isdecimal() and os.path.realpath(path.parent) == os.path.realpath(logs):
+            blocks.setdefault((job, int(first)), []).append(int(first) + int(index))
+    return [JobArray(job, first, sorted(of_array)) for (job, first), of_array in sorted(blocks.items())]
 
 
 def states(arrays: Sequence[JobArray]) -> Counter[str] | None:

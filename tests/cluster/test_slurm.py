@@ -100,22 +100,39 @@ def test_one_command_submits_arrays_until_the_target_is_reached_although_it_is_i
     single = run_mimic("generate", *SETTINGS, "output_dir=single", cwd=tmp_path)
     assert single.returncode == 0, single.stderr
     assert dataset_digest(run / "demo.hdf5") == dataset_digest(tmp_path / "single" / "demo.hdf5")
-    assert not (run / "cluster.json").exists()
 
 
-def test_jobs_that_fail_and_refused_options_are_reported(tmp_path: Path, mimic: Path, slurm: Slurm) -> None:
-    broken = tmp_path / "broken"
-    broken.write_text("#!/bin/sh\necho the source demos are missing >&2\nexit 2\n")
-    broken.chmod(0o755)
-    failed = start(slurm, mimic, *BLOCKS, f"output_dir={tmp_path / 'a'}", jobs=broken)
-    printed = failed.communicate()[1]
-    assert failed.returncode == 1
-    assert "the jobs of blocks 0-1 have ended without a complete block; end of" in printed
-    assert "the source demos are missing" in printed
-    refused = start(slurm, mimic, *BLOCKS, "cluster.options=[--partition=missing]", f"output_dir={tmp_path / 'b'}")
-    printed = refused.communicate()[1]
-    assert refused.returncode == 2
-    assert "ConfigError: cluster.options: sbatch refuses the job array: invalid partition specified: missing" in printed
+def test_jobs_of_a_killed_submitter_are_found_and_a_second_submitter_or_other_settings_are_refused(
+    tmp_path: Path, mimic: Path, slurm: Slurm
+) -> None:
+    run = tmp_path / "run"
+    held = start(slurm, mimic, *BLOCKS, "cluster.num_blocks=4", "cluster.options=[--hold]", f"output_dir={run}")
+    while not (submitted := slurm.run("squeue", "--noheader", "--array", "--format=%i")):
+        assert held.poll() is None, held.communicate()
+        time.sleep(0.05)
+    resume = ("+cluster=slurm", "resume=true", f"output_dir={run}")
+    assert "in use by" in refused(start(slurm, mimic, *resume), 75)
+    held.kill()
+    held.communicate()
+    assert "already contains a run" in refused(start(slurm, mimic, *BLOCKS, f"output_dir={run}"), 2)
+    assert "action_noise: 0.4, now 0.1" in refused(start(slurm, mimic, *resume, "all_subtasks.action_noise=0.1"), 2)
+    assert "was started with a different configuration" in refused(start(slurm, mimic, *resume, "task=stack_cube"), 2)
+    resumed = start(slurm, mimic, *resume)
+    time.sleep(5)
+    assert resumed.poll() is None and slurm.run("squeue", "--noheader", "--array", "--format=%i") == submitted
+    slurm.run("scontrol", "release", *{job.partition("_")[0] for job in submitted.split()})
+    printed = resumed.communicate()[1]
+    assert resumed.returncode == 0, printed
+    single = run_mimic("generate", *SETTINGS, "output_dir=single", cwd=tmp_path)
+    assert single.returncode == 0, single.stderr
+    assert dataset_digest(run / "demo.hdf5") == dataset_digest(tmp_path / "single" / "demo.hdf5")
+
+
+def refused(process: subprocess.Popen[str], code: int) -> str:
+    """Error message of a command that ends with this exit code."""
+    printed = process.communicate()[1]
+    assert process.returncode == code, printed
+    return printed
 
 
 def test_canceled_jobs_do_not_run_again_and_a_failed_job_requeues_only_itself(tmp_path: Path, slurm: Slurm) -> None:
@@ -143,3 +160,18 @@ def test_canceled_jobs_do_not_run_again_and_a_failed_job_requeues_only_itself(tm
         time.sleep(0.1)
     assert slurm.run("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%K").split() == ["0", "1"]
     slurm.run("scancel", job)
+
+
+def test_jobs_that_fail_and_refused_options_are_reported(tmp_path: Path, mimic: Path, slurm: Slurm) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho the source demos are missing >&2\nexit 2\n")
+    broken.chmod(0o755)
+    failed = start(slurm, mimic, *BLOCKS, f"output_dir={tmp_path / 'a'}", jobs=broken)
+    printed = failed.communicate()[1]
+    assert failed.returncode == 1
+    assert "the jobs of blocks 0-1 have ended without a complete block; end of" in printed
+    assert "the source demos are missing" in printed
+    refused = start(slurm, mimic, *BLOCKS, "cluster.options=[--partition=missing]", f"output_dir={tmp_path / 'b'}")
+    printed = refused.communicate()[1]
+    assert refused.returncode == 2
+    assert "ConfigError: cluster.options: sbatch refuses the job array: invalid partition specified: missing" in printed
