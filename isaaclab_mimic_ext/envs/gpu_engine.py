@@ -67,5 +67,8 @@ def _has_compiled_kernels() -> bool:
     """Return whether Warp's cache has kernels of the GPU engine for a GPU."""
     import warp as wp
 
+    from isaaclab_mimic_ext.kernels import initialize
+
+    initialize()
     folder = wp.config.kernel_cache_dir
     return folder is not None and any(Path(folder).glob(f"wp_{GPU_ENGINE}*/*.cubin"))

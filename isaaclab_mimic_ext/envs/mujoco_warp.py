@@ -25,6 +25,7 @@ from isaaclab_mimic_ext.envs.mujoco_warp_sizes import Sizes, bytes_per_env, over
 from isaaclab_mimic_ext.envs.ray_caster import RayCaster, RayCastScene, check_can_draw
 from isaaclab_mimic_ext.envs.robots import arms_of
 from isaaclab_mimic_ext.errors import SimulationError, SimulatorUnavailable
+from isaaclab_mimic_ext.kernels import initialize
 from isaaclab_mimic_ext.task.cameras import RGB
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.texts import counted
@@ -64,6 +65,7 @@ class MujocoWarpEnv(EmbeddedEnv):
     ):
         super().__init__(task, events, num_envs, device)
         self._mjw = mjw = import_mujoco_warp()
+        initialize()
         _check_device(self.device)
         self.model = _adapted_model(task)
         self._num_substeps = round(STEP_DT / self.model.opt.timestep)

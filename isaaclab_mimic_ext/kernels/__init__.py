@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,12 +19,14 @@ def launch(
     kernel: Any, dim: int | tuple[int, ...], inputs: Sequence[Any], outputs: Sequence[Any], device: torch.device
 ) -> None:
     """Launch `kernel` on torch's current stream of the device, so that it runs in order with torch operations."""
+    initialize()
     stream = wp.stream_from_torch(device) if device.type == "cuda" else None
     wp.launch(kernel, dim=dim, inputs=inputs, outputs=outputs, device=wp.device_from_torch(device), stream=stream)
 
 
 def as_array(tensor: torch.Tensor, dtype: Any = None) -> Any:
     """Warp array in the memory of a contiguous tensor; `dtype`: type of its elements, for vectors and matrices."""
+    initialize()
     return wp.from_torch(tensor, dtype=dtype)
 
 
@@ -51,6 +54,7 @@ class RepeatedLaunch:
     def __init__(
         self, kernel: Any, dim: int | tuple[int, ...], inputs: Sequence[Any], outputs: Sequence[Any], device: torch.device
     ):
+        initialize()
         self._device = device
         self._arrays = (inputs, outputs)  # The command refers to their memory.
         arguments = {"inputs": inputs, "outputs": outputs, "device": wp.device_from_torch(device)}
@@ -75,8 +79,12 @@ def _packed_arguments(command: Any) -> tuple[Any, Any] | None:
     return ctypes.byref(size), ctypes.byref(layout[0](*values))
 
 
-def _initialize() -> None:
-    """Initialize Warp. On machines without a GPU, its native warning about a missing CUDA driver is suppressed."""
+@cache
+def initialize() -> None:
+    """Initialize Warp before its first use: its library takes 110 MB, which a process that launches no kernel does not need.
+
+    On machines without a GPU, its native warning about a missing CUDA driver is suppressed.
+    """
     if hasattr(wp, "LOG_WARNING"):
         wp.config.log_level = wp.LOG_WARNING
     else:  # Before 1.14; Isaac Lab 3.0 installs 1.13.
@@ -115,4 +123,3 @@ def _start_warp() -> None:
 
 _process_cache: tempfile.TemporaryDirectory[str] | None = None
 """Temporary kernel cache, removed when the process ends."""
-_initialize()

@@ -13,7 +13,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from isaaclab_mimic_ext.kernels import RepeatedLaunch
+from isaaclab_mimic_ext.kernels import RepeatedLaunch, as_array
 from isaaclab_mimic_ext.kernels.poses import pose_from, position, product33, quat_from_matrix, rotation, square_of_norm
 from isaaclab_mimic_ext.math import axis_angle_from_matrix, matrix_from_axis_angle, pose_from_pos_rot
 
@@ -172,13 +172,11 @@ class ActionKernels:
         self._gripper, self._noise = zeros(*shape), zeros(*shape, NUM_POSE)
         self._norm, self._sine, self._cosine, self._half_angle = (zeros(*shape) for _ in range(4))
         self._noisy, self._clean, self._actions = (zeros(num_envs, NUM_ENTRIES * num_eefs) for _ in range(3))
-        target, pose, reached = (wp.from_torch(each, dtype=wp.mat44) for each in (self._target, self._pose, self._reached))
-        gripper, noise, weights = (wp.from_torch(each) for each in (self._gripper, self._noise, scale))
-        norm, sine, cosine, angle = (
-            wp.from_torch(each) for each in (self._norm, self._sine, self._cosine, self._half_angle)
-        )
-        noisy, clean, actions = (wp.from_torch(each) for each in (self._noisy, self._clean, self._actions))
-        quat = wp.from_torch(zeros(*shape, 4), dtype=wp.vec4)
+        target, pose, reached = (as_array(each, dtype=wp.mat44) for each in (self._target, self._pose, self._reached))
+        gripper, noise, weights = (as_array(each) for each in (self._gripper, self._noise, scale))
+        norm, sine, cosine, angle = (as_array(each) for each in (self._norm, self._sine, self._cosine, self._half_angle))
+        noisy, clean, actions = (as_array(each) for each in (self._noisy, self._clean, self._actions))
+        quat = as_array(zeros(*shape, 4), dtype=wp.vec4)
 
         def launch(kernel: Any, *arrays: Any) -> RepeatedLaunch:
             return RepeatedLaunch(kernel, shape, arrays, [], device)

@@ -8,7 +8,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from isaaclab_mimic_ext.kernels import RepeatedLaunch
+from isaaclab_mimic_ext.kernels import RepeatedLaunch, as_array
 from isaaclab_mimic_ext.kernels.poses import pose_from, square_of_norm
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_rot
 
@@ -52,8 +52,8 @@ class BodyPoses:
         self._local = torch.zeros_like(self._world)
         self._pose = torch.zeros(num_envs, num_bodies, 4, 4, device=device)
         self._origins = torch.zeros(num_envs, 3, device=device)
-        inputs = [wp.from_torch(self._world), wp.from_torch(self._origins, dtype=wp.vec3), wp.from_torch(reach)]
-        outputs = [wp.from_torch(self._local), wp.from_torch(self._pose, dtype=wp.mat44)]
+        inputs = [as_array(self._world), as_array(self._origins, dtype=wp.vec3), as_array(reach)]
+        outputs = [as_array(self._local), as_array(self._pose, dtype=wp.mat44)]
         self._compute = RepeatedLaunch(_pose_kernel, (num_envs, num_bodies), inputs, outputs, device)
 
     def __call__(self, world: Sequence[Tensor], origins: Tensor) -> tuple[Tensor, Tensor]:

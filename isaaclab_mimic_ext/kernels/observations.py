@@ -6,7 +6,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from isaaclab_mimic_ext.kernels import RepeatedLaunch
+from isaaclab_mimic_ext.kernels import RepeatedLaunch, as_array
 from isaaclab_mimic_ext.kernels.poses import quat_from_matrix, rotation, square_of_norm
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 
@@ -51,8 +51,8 @@ class NearestQuaternions:
         device, shape = near.device, (num_envs, len(near))
         self._pose, self._quat = torch.zeros(*shape, 4, 4, device=device), torch.zeros(*shape, 4, device=device)
         self._norm = torch.zeros(*shape, device=device)
-        pose, norm = wp.from_torch(self._pose, dtype=wp.mat44), wp.from_torch(self._norm)
-        quat, home = wp.from_torch(self._quat, dtype=wp.vec4), wp.from_torch(near.contiguous(), dtype=wp.vec4)
+        pose, norm = as_array(self._pose, dtype=wp.mat44), as_array(self._norm)
+        quat, home = as_array(self._quat, dtype=wp.vec4), as_array(near.contiguous(), dtype=wp.vec4)
         self._read = RepeatedLaunch(_quat_kernel, shape, [pose], [quat, norm], device)
         self._choose = RepeatedLaunch(_nearest_kernel, shape, [norm, home], [quat], device)
 

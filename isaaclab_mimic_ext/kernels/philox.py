@@ -10,7 +10,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from isaaclab_mimic_ext.kernels import launch
+from isaaclab_mimic_ext.kernels import as_array, launch
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -66,8 +66,8 @@ def philox_words(seed: int, stream: int, trials: Tensor, steps: Tensor, num_bloc
         num_blocks: number of blocks of four words per row.
     """
     words = torch.empty((len(trials), num_blocks, 4), dtype=torch.int64, device=trials.device)
-    inputs = [seed & _MASK, seed >> 32, stream, wp.from_torch(trials.contiguous()), wp.from_torch(steps.contiguous())]
-    launch(_philox_kernel, (len(trials), num_blocks), inputs, [wp.from_torch(words)], trials.device)
+    inputs = [seed & _MASK, seed >> 32, stream, as_array(trials.contiguous()), as_array(steps.contiguous())]
+    launch(_philox_kernel, (len(trials), num_blocks), inputs, [as_array(words)], trials.device)
     return words
 
 

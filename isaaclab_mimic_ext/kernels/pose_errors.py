@@ -6,7 +6,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from isaaclab_mimic_ext.kernels import RepeatedLaunch
+from isaaclab_mimic_ext.kernels import RepeatedLaunch, as_array
 from isaaclab_mimic_ext.kernels.poses import row_of_largest, square_of_norm
 
 wp.set_module_options({"fuse_fp": False})
@@ -94,9 +94,9 @@ class PoseErrors:
         self._target, self._pose, self._error = zeros(4, 4), zeros(4, 4), zeros(6)
         self._norm, self._sine, self._half_angle = zeros(), zeros(), zeros()
         target, pose, error, norm, sine, angle = (
-            wp.from_torch(each) for each in (self._target, self._pose, self._error, self._norm, self._sine, self._half_angle)
+            as_array(each) for each in (self._target, self._pose, self._error, self._norm, self._sine, self._half_angle)
         )
-        quat = wp.from_torch(zeros(4), dtype=wp.vec4d)
+        quat = as_array(zeros(4), dtype=wp.vec4d)
         self._rotate = RepeatedLaunch(_rotation_kernel, num_pairs, [target, pose], [error, quat, norm], device)
         self._normalize = RepeatedLaunch(_normalize_kernel, num_pairs, [norm], [quat, sine], device)
         self._divide = RepeatedLaunch(_tangent_kernel, num_pairs, [quat, sine], [angle], device)

@@ -21,7 +21,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from isaaclab_mimic_ext.kernels import RepeatedLaunch, as_struct
+from isaaclab_mimic_ext.kernels import RepeatedLaunch, as_array, as_struct
 from isaaclab_mimic_ext.kernels.poses import pose_from, position, rotation
 from isaaclab_mimic_ext.math import interpolate_poses, rotation_angle
 
@@ -183,17 +183,17 @@ class WaypointReader:
         self.gripper = torch.zeros(num_envs, num_eefs, gripper_pool.shape[-1], device=self.device)
         integers = (segments.demo, segments.start, segments.cursor, segments.num_interpolation, segments.num_fixed)
         inputs = [
-            *(wp.from_torch(pool.contiguous(), dtype=wp.mat44) for pool in (target_pool, eef_pool)),
-            wp.from_torch(gripper_pool.contiguous()),
-            *(wp.from_torch(tensor) for tensor in (*integers, segments.prepend)),
-            *(wp.from_torch(tensor, dtype=wp.mat44) for tensor in (segments.transform, segments.start_pose)),
+            *(as_array(pool.contiguous(), dtype=wp.mat44) for pool in (target_pool, eef_pool)),
+            as_array(gripper_pool.contiguous()),
+            *(as_array(tensor) for tensor in (*integers, segments.prepend)),
+            *(as_array(tensor, dtype=wp.mat44) for tensor in (segments.transform, segments.start_pose)),
             LEGACY_SMALL_ANGLE if legacy_small_rotation else 0.0,
-            wp.from_torch(torch.zeros(1, 1, 1, 4, 4, device=self.device) if paths is None else paths, dtype=wp.mat44),
+            as_array(torch.zeros(1, 1, 1, 4, 4, device=self.device) if paths is None else paths, dtype=wp.mat44),
             int(paths is not None),
             as_struct(Sizes, _no_sizes(self.device) if sizes is None else sizes),
             int(sizes is not None),
         ]
-        outputs = [wp.from_torch(self.target, dtype=wp.mat44), wp.from_torch(self.gripper)]
+        outputs = [as_array(self.target, dtype=wp.mat44), as_array(self.gripper)]
         self._launch = RepeatedLaunch(_waypoint_kernel, self.target.shape[:2], inputs, outputs, self.device)
 
     def read(self) -> tuple[Tensor, Tensor]:

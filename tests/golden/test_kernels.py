@@ -169,3 +169,15 @@ def test_kernels_run_if_the_cache_is_not_writable() -> None:
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert run.stdout == "2 1\n", run.stderr
     assert "set WARP_CACHE_PATH" in run.stderr
+
+
+def test_warp_does_not_start_before_the_first_launch() -> None:
+    """The owner of `num_workers` launches no kernel, and Warp takes 110 MB."""
+    code = (
+        "import torch, isaaclab_mimic_ext.commands.generate; from isaaclab_mimic_ext import kernels; "
+        "from isaaclab_mimic_ext.kernels.philox import philox_words; print(kernels.initialize.cache_info().currsize); "
+        "philox_words(1, 0, torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64), 1); "
+        "print(kernels.initialize.cache_info().currsize)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True)
+    assert done.stdout.split() == ["0", "1"]

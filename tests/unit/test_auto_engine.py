@@ -25,12 +25,19 @@ from isaaclab_mimic_ext.envs import factory, gpu_engine, mujoco_warp
 from isaaclab_mimic_ext.envs.factory import choose_engine, make_env
 from isaaclab_mimic_ext.envs.gpu_engine import BatchedCommand
 from isaaclab_mimic_ext.errors import OutputError, SimulatorUnavailable
+from isaaclab_mimic_ext.kernels import initialize
 from isaaclab_mimic_ext.run.session import RunFolder, opened_store
 from isaaclab_mimic_ext.task.definition import Task, load_task
 from tests import requires
 
 TASK = load_task("desktop_organizer")
 BATCHED = BatchedCommand("auto", 4096, lambda: TASK)
+
+
+@pytest.fixture(autouse=True)
+def started_warp() -> None:
+    """Warp sets the folder of its cache when it starts."""
+    initialize()
 
 
 @pytest.fixture

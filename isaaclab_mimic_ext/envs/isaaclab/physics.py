@@ -170,6 +170,9 @@ def use_ordinary_memory() -> None:
     """
     import warp as wp
 
+    from isaaclab_mimic_ext.kernels import initialize
+
+    initialize()
     if not wp.is_cuda_available():
         cpu = wp.get_device("cpu")
         cpu.pinned_allocator = cpu.default_allocator  # type: ignore[assignment]
