@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 _EQUAL_ENV_ARGS = ("env_name", "type", "action", "eef_names", "object_names", "robot", MESHES)
 """Entries of env_args that must be equal in all inputs."""
+_FILE_FIELDS = ("mesh", "mjcf", "hand")
+"""Fields of robots and objects with the path of a file."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +150,22 @@ def check_compatible(first: Input, other: Input) -> None:
     """
     _check_equal(first, other, "format_version", _format(first.facts), _format(other.facts))
     for key in _EQUAL_ENV_ARGS if first.facts.is_xyzw else (*_EQUAL_ENV_ARGS, ENTRY):
-        expected, found = (each.facts.env_args.get(key, "missing") for each in (first, other))
+        expected, found = (_without_paths(each.facts.env_args.get(key, "missing")) for each in (first, other))
         _check_equal(first, other, f"env_args: {key}", expected, found)
     _check_cameras(first, other)
     for path in sorted({*first.schema, *other.schema}):
         expected, found = (each.schema.get(path, "missing") for each in (first, other))
         _check_equal(first, other, f"dataset '{path}'", expected, found)
+
+
+def _without_paths(entry: Any, has_digest: bool = False) -> Any:
+    """Entry of env_args without the paths of files whose digest it has: they differ between machines."""
+    if not isinstance(entry, dict):
+        return entry
+    has_digest = has_digest or "digest" in entry
+    return {
+        key: _without_paths(value, has_digest) for key, value in entry.items() if not (has_digest and key in _FILE_FIELDS)
+    }
 
 
 def _check_cameras(first: Input, other: Input) -> None:

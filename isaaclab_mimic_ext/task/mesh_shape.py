@@ -10,6 +10,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ _MAX_SIDE, _MIN_SIDE = 1.0, 0.005
 """Largest and smallest longest side of an object [m]; the table is 1.2 m long."""
 _MAX_FACES = 200_000
 """Largest number of triangles, which MuJoCo's viewer and the studio's page draw."""
-_UNITS = {0.001: "mm", 0.01: "cm", 0.0254: "inches", 1000.0: "km"}
+_UNITS = {1.0: "m", 0.001: "mm", 0.01: "cm", 0.0254: "inches", 1000.0: "km"}
 _CONVEX = 0.99
 """Ratio of the volumes of a mesh and its hull from which the hull replaces the mesh."""
 _THRESHOLD = 0.05
@@ -99,17 +100,23 @@ class MeshShape:
         angles = np.arange(_NUM_DIRECTIONS) * (math.pi / _NUM_DIRECTIONS)
         # Off the exact coordinates of vertices, which lines would touch or miss.
         start = np.add(point, (1.1e-6, 1.7e-6, 2.3e-6))
-        widths = [self._width_along(start, np.array([math.cos(angle), math.sin(angle), 0.0])) for angle in angles + 1e-3]
+        triangles = self.vertices[self.faces]
+        # Horizontal lines meet only triangles at their height.
+        triangles = triangles[(triangles[..., 2].min(1) <= start[2]) & (triangles[..., 2].max(1) >= start[2])]
+        widths = [
+            _width_along(triangles, start, np.array([math.cos(angle), math.sin(angle), 0.0])) for angle in angles + 1e-3
+        ]
         found = [width for width in widths if width is not None]
         return min(found) if found else None
 
-    def _width_along(self, start: Floats, direction: Floats) -> float | None:
-        hits = _crossings(self.vertices[self.faces], start, direction)
-        ahead, behind = hits[hits > 0], -hits[hits < 0]
-        if not len(ahead) or not len(behind):
-            return None
-        is_inside = len(ahead) % 2 == 1
-        return float(ahead.min() + behind.min() if is_inside else ahead.max() + behind.max())
+
+def _width_along(triangles: Floats, start: Floats, direction: Floats) -> float | None:
+    hits = _crossings(triangles, start, direction)
+    ahead, behind = hits[hits > 0], -hits[hits < 0]
+    if not len(ahead) or not len(behind):
+        return None
+    is_inside = len(ahead) % 2 == 1
+    return float(ahead.min() + behind.min() if is_inside else ahead.max() + behind.max())
 
 
 def _crossings(triangles: Floats, start: Floats, direction: Floats) -> Floats:
@@ -170,16 +177,19 @@ def _shape(
 ) -> MeshShape:  # fmt: skip
     mesh = _read(name, path)
     mesh.vertices = mesh.vertices * np.array(factors) @ _rotation(up, yaw).T
-    _check_scale(name, path, mesh)
+    _check_scale(name, path, mesh, factors)
     _check_closed(name, path, mesh, may_be_open=collision == "hull" and mass is not None)
     low, high = mesh.bounds
-    mesh.vertices = mesh.vertices + np.array(bottom) - (*(low + high)[:2] / 2, low[2])
+    # Convex parts are computed and kept with the center of the bottom in the origin, so that all objects share them.
+    mesh.vertices = mesh.vertices - (*(low + high)[:2] / 2, low[2])
     hull = _hull(name, mesh)
     solid = mesh if mesh.is_watertight else hull
     is_convex = collision == "hull" or solid.volume > _CONVEX * hull.volume
     convex = [hull] if is_convex else _decomposed(name, mesh, digest, max_parts)
     solid.density = density if mass is None else mass / solid.volume
     color = rgba or _color_of(mesh)
+    for each in (mesh, *convex):
+        each.apply_translation(bottom)
     return MeshShape(
         np.array(mesh.vertices), np.array(mesh.faces, dtype=np.int32),
         tuple(_part(each, "mesh" if collision != "primitives" else None) for each in convex),
@@ -229,12 +239,15 @@ def _read(name: str, path: str) -> Any:
     return mesh
 
 
-def _check_scale(name: str, path: str, mesh: Any) -> None:
+def _check_scale(name: str, path: str, mesh: Any, factors: tuple[float, ...]) -> None:
     side = float(mesh.extents.max())
     if _MIN_SIDE <= side <= _MAX_SIDE:
         return
-    units = [f"{unit}: set objects.{name}.scale={factor:g}" for factor, unit in _UNITS.items() if _is_likely(side * factor)]
-    remedy = f"its units may be {' or '.join(units)}" if units else f"set objects.{name}.scale"
+    # The side without `scale`: the remedy replaces it. Three factors may be a deliberate change of shape.
+    own_side = side / factors[0] if len({*factors}) == 1 else math.nan
+    likely = [(unit, factor) for factor, unit in _UNITS.items() if _is_likely(own_side * factor)]
+    units = [f"{unit}: set objects.{name}.scale={factor:g}" for unit, factor in likely]
+    remedy = f"its units may be {' or '.join(units)}" if units else f"change objects.{name}.scale"
     limits = f"between {1000 * _MIN_SIDE:g} mm and {_MAX_SIDE:g} m"
     raise ConfigError(f"objects.{name}.mesh: '{path}' is {side:.3g} m long, must be {limits}; {remedy}")
 
@@ -312,7 +325,7 @@ def _stored_parts(path: Path) -> list[tuple[Floats, Indices]] | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             return [(file[f"vertices_{index}"], file[f"faces_{index}"]) for index in range(len(file.files) // 2)]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # It is missing or damaged.
         return None
 
 

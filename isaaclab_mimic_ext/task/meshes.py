@@ -56,9 +56,11 @@ def check_object(name: str, cfg: ObjectCfg) -> None:
         if given:
             raise ConfigError(f"{place}.{given[0]}: has no effect without a mesh; set {place}.mesh=<file>")
         return
-    scales = cfg.scale if isinstance(cfg.scale, list | tuple) else [cfg.scale]
-    if len(scales) not in (1, 3) or not all(_is_number(value) and value > 0 for value in scales):
+    scales = cfg.scale if isinstance(cfg.scale, list | tuple) else [cfg.scale] * 3
+    if len(scales) != 3 or not all(_is_number(value) and value > 0 for value in scales):
         raise ConfigError(f"{place}.scale: must be a number > 0, or three of them (got {cfg.scale!r})")
+    if not _is_number(cfg.yaw):
+        raise ConfigError(f"{place}.yaw: must be a number in rad (got {cfg.yaw!r})")
     for field, values in (("up", AXES), ("collision", COLLISIONS)):
         if getattr(cfg, field) not in values:
             raise ConfigError(f"{place}.{field}: must be one of {', '.join(values)} (got {getattr(cfg, field)!r})")

@@ -54,7 +54,7 @@ class RobotCfg:
     """Text in front of the names of `hand`, if names of arm and hand are equal."""
     arms: dict[str, Any] = field(default_factory=dict)
     """Robots of single arms, if they differ: end effector -> fields of its robot. `robot.<end effector>=ur5e` or
-    `robot.<end effector>.mjcf=...` sets one; arms without an entry have the other fields."""
+    `robot.<end effector>.mjcf=...` sets one; the other fields are for arms without an entry, or without a robot in it."""
     base_pos: list[float] | None = None
     """Position of the base, env frame [m]; null: that of the task."""
     base_yaw: float | None = None
@@ -73,7 +73,7 @@ class RobotCfg:
     """Weight of the rotation in the inverse kinematics [m/rad]; null: 1 with 6 joints or more, else 0.1."""
 
     def of_arm(self, eef_name: str) -> "RobotCfg":
-        """Robot of an arm.
+        """Robot of an arm. An entry without a robot, such as one with a base only, has the other fields.
 
         Raises:
             ConfigError: its entry in `arms` has unknown fields.
@@ -89,7 +89,9 @@ class RobotCfg:
         for name in given:
             if name not in known:
                 raise ConfigError(f"robot.arms.{eef_name}: '{name}' is not a field of a robot; {choices(str(name), known)}")
-        return RobotCfg(**given)
+        if "name" in given or "mjcf" in given:
+            return RobotCfg(**given)
+        return replace(self, arms={}, **given)
 
     @property
     def label(self) -> str:
@@ -119,7 +121,11 @@ def check_description(robot: RobotCfg) -> None:
         ConfigError: a value is not valid.
     """
     for eef_name in robot.arms:
-        check_description(robot.of_arm(eef_name))
+        own = robot.of_arm(eef_name)
+        try:
+            check_description(own)
+        except ConfigError as error:
+            raise ConfigError(f"robot.{eef_name}.{str(error).removeprefix('robot.')}") from error
     for name, (least, is_included) in _LEAST.items():
         value = getattr(robot, name)
         if value is not None and not (_is_number(value) and (value > least or (is_included and value == least))):
@@ -128,6 +134,8 @@ def check_description(robot: RobotCfg) -> None:
         value = getattr(robot, name)
         if value is not None and not (len(value) == 3 and all(map(_is_number, value))):
             raise ConfigError(f"robot.{name}: must be three numbers, x, y and z in m (got {value!r})")
+    if robot.base_yaw is not None and not _is_number(robot.base_yaw):
+        raise ConfigError(f"robot.base_yaw: must be a number in rad (got {robot.base_yaw!r})")
     for name in ("gripper_open", "gripper_closed"):
         value = getattr(robot, name)
         if not all(map(_is_number, _listed(value))):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -119,8 +120,11 @@ def test_convex_parts_are_computed_once_for_all_processes(tmp_path: Path, monkey
     cup = write_solid(tmp_path / "cup.obj", CUP)
     first = load_shape("mug", ObjectCfg(mesh=str(cup), max_parts=6), BOTTOM)
     monkeypatch.setattr("isaaclab_mimic_ext.task.mesh_shape._run_coacd", lambda *_: pytest.fail("computed again"))
-    again = load_shape("other", ObjectCfg(mesh=str(cup), max_parts=6), BOTTOM)
-    assert [part.half_size for part in again.parts] == [part.half_size for part in first.parts]
+    again = load_shape("other", ObjectCfg(mesh=str(cup), max_parts=6), (0.0, 0.0, 0.0))
+    for part, own in zip(again.parts, first.parts, strict=True):
+        assert part.half_size == pytest.approx(own.half_size)
+        assert part.center == pytest.approx((*own.center[:2], own.center[2] + 0.05))
+    assert again.center_of_mass[2] == pytest.approx(first.center_of_mass[2] + 0.05)
 
 
 @pytest.mark.parametrize("engine", ["mujoco", "mujoco_warp"])
@@ -165,6 +169,12 @@ def test_demos_recorded_with_a_mesh_are_annotated_with_it(tmp_path: Path, bottle
     run_command("record", "task=desktop_organizer", "num_demos=1", f"output_file={other}")
     with pytest.raises(SourceDataError, match=r"env_args: object_meshes is missing"):
         mimic.merge([raw, other], tmp_path / "merged.hdf5")
+    copy = shutil.copy(bottle, tmp_path / "copy.obj")
+    same = tmp_path / "same.hdf5"
+    run_command(
+        "record", "task=desktop_organizer", f"objects.ketchup.mesh={copy}", "num_demos=1", "seed=3", f"output_file={same}"
+    )
+    assert mimic.merge([raw, same], tmp_path / "merged.hdf5").num_demos == 2
 
 
 def run_command(verb: str, *words: str) -> None:

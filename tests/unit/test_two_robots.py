@@ -153,7 +153,7 @@ def test_wrong_robot_of_an_arm_is_refused_in_one_sentence(tmp_path: Path) -> Non
         (RobotCfg(arms={"left": {"mjfc": "x"}}), r"robot.arms.left: 'mjfc' is not a field of a robot.*did you mean 'mjcf'"),
         (RobotCfg(arms={"left": "ur5e"}), r"robot.arms.left: must be the fields of a robot .*use robot.left=<name>"),
         (mixed(tmp_path, 6, eef_frame="grap"), r"robot.right.eef_frame: .*did you mean 'grip'"),
-        (mixed(tmp_path, 6, stiffness=0.0), r"robot.stiffness: must be > 0"),
+        (mixed(tmp_path, 6, stiffness=0.0), r"robot.right.stiffness: must be > 0"),
     ):
         with pytest.raises(ConfigError, match=message) as found:
             make_env(load_task("two_arm_lift_tray", robot), "mujoco", {}, num_envs=1)

@@ -32,7 +32,8 @@ def robot_of_arm(task: Task, eef_name: str) -> Robot:
 
 def digest_of_robots(cfg: RobotCfg) -> str:
     """Digest of the models of a description; errors as `robot_of`."""
-    return digest_of([load_robot(each).digest for each in (cfg.of_arm(name) for name in cfg.arms or ("",))])
+    # The other fields are the robot of arms without an entry.
+    return digest_of([load_robot(each).digest for each in (replace(cfg, arms={}), *map(cfg.of_arm, cfg.arms))])
 
 
 def robot_of(task: Task) -> Robot:
