@@ -83,6 +83,7 @@ def translate(argv: list[str], schema: type) -> list[str]:
         name = current_name(_script_of(schema), match["key"])
         prefix, key = match["prefix"] or "", _full_key(name, schema)
         if (of_arm := _robot_of_arm(key, match["value"], schema)) is not None:
+            _check_set_once(given, key, match["value"])
             result.append(of_arm)
             continue
         _check_not_in_list(key, schema)
@@ -92,10 +93,10 @@ def translate(argv: list[str], schema: type) -> list[str]:
         if key in DEPRECATED_FIELDS and _DATAGEN in _names(schema):
             warn_deprecated(key)
             continue
-        if key in ("task", "sim", "preset") and re.fullmatch(r"null|true|false|[\d.]+", value):
-            raise ConfigError(f"{key}: must be a name (got {value}); leave it out to keep its default")
-        if key != "objects" and given.setdefault(key, value) != value:
-            raise ConfigError(f"{key}: is set twice, to {given[key]} and to {value}; set it once")
+        if key in ("task", "sim", "preset"):
+            _check_is_name(key, value)
+        if key != "objects":
+            _check_set_once(given, key, value)
         if key == "sim.presets" and "sim" in _names(schema) and not value.startswith("["):
             value = f"[{value}]"
         if key not in _OF_MAPPINGS and flags_of(schema).get(f"--{key}", ("", ""))[1] == "list":
@@ -117,7 +118,20 @@ def _robot_of_arm(key: str, value: str, schema: type) -> str | None:
         return None
     if len(parts) == 3:
         return f"++robot.arms.{'.'.join(parts[1:])}={_with_letters_in_quotes(value)}"
-    return None if get_close_matches(parts[1], known, n=1, cutoff=0.75) else f"+robot@robot.arms.{parts[1]}={value}"
+    if get_close_matches(parts[1], known, n=1, cutoff=0.75):
+        return None
+    _check_is_name(key, value)
+    return f"+robot@robot.arms.{parts[1]}={value}"
+
+
+def _check_is_name(key: str, value: str) -> None:
+    if re.fullmatch(r"null|true|false|[\d.]+", value):
+        raise ConfigError(f"{key}: must be a name (got {value}); leave it out to keep its default")
+
+
+def _check_set_once(given: dict[str, str], key: str, value: str) -> None:
+    if given.setdefault(key, value) != value:
+        raise ConfigError(f"{key}: is set twice, to {given[key]} and to {value}; set it once")
 
 
 def _new_object(key: str, value: str, is_sweep: bool) -> str:

@@ -200,6 +200,19 @@ def test_readers_of_one_input_accept_its_path_without_the_name_of_the_field(
 
 
 @pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["robot.left=null"], r"robot\.left: must be a name \(got null\)"),
+        (["robot.left=ur5e", "robot.left=xarm7"], r"robot\.left: is set twice, to ur5e and to xarm7"),
+        (["robot.left.base_yaw=0.3", "robot.left.base_yaw=0.4"], r"robot\.left\.base_yaw: is set twice"),
+    ],
+)
+def test_robot_of_an_arm_is_one_name(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        translate(words, SCRIPT_SCHEMAS["generate"])
+
+
+@pytest.mark.parametrize(
     ("script", "words", "expected"),
     [
         ("split_dataset", ["--dataset", "d.hdf5", "--ratio", "0.9"], ["input_file=d.hdf5", "ratio=0.9"]),
