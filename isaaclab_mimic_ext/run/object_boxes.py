@@ -6,11 +6,12 @@ import torch
 
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
 from isaaclab_mimic_ext.files.stream import read_env_args
 from isaaclab_mimic_ext.plan.sizes import ObjectBoxes
 from isaaclab_mimic_ext.task.definition import Task, load_task
-from isaaclab_mimic_ext.task.meshes import recorded_objects
+from isaaclab_mimic_ext.task.mesh_objects import mesh_digests
+from isaaclab_mimic_ext.task.meshes import recorded_digests, recorded_objects
 
 _SAME_SIZE = 0.01
 """Relative difference of two sizes below which segments are not adapted."""
@@ -21,12 +22,12 @@ def source_boxes(cfg: GenerateCfg, env: MimicEnv) -> ObjectBoxes | None:
 
     Raises:
         ConfigError: SkillGen is used, whose transits are not adapted.
+        SourceDataError: a mesh of the source demos has changed.
     """
     task: Task | None = getattr(env, "task", None)
     if task is None:
         return None
-    shapes = recorded_objects(read_env_args(cfg.input_file))
-    others = load_task(task.name, objects=shapes).objects if shapes or task.object_cfgs else task.objects
+    others = _recorded_task(cfg.input_file, task).objects
     half_size = torch.tensor([obj.box_half_size for obj in others], device=env.device)
     growth = torch.tensor([obj.box_half_size for obj in task.objects], device=env.device) / half_size - 1.0
     growth = torch.where(growth.abs() < _SAME_SIZE, 0.0, growth)
@@ -44,3 +45,19 @@ def source_boxes(cfg: GenerateCfg, env: MimicEnv) -> ObjectBoxes | None:
         torch.tensor([obj.rest_height for obj in others], device=env.device),
         growth,
     )
+
+
+def _recorded_task(path: str, task: Task) -> Task:
+    """The task with the meshes of a file of source demos."""
+    env_args = read_env_args(path)
+    objects = recorded_objects(env_args)
+    if not objects and not task.object_cfgs:
+        return task
+    recorded = load_task(task.name, objects=objects)
+    found, expected = mesh_digests(recorded), recorded_digests(env_args)
+    for name in (name for name, digest in expected.items() if digest != found.get(name)):
+        raise SourceDataError(
+            f"{path}: the mesh of '{name}' has changed since the recording, so its former size is not known; restore "
+            f"{objects[name].mesh}, or set datagen_config.adapt_to_scale=false"
+        )
+    return recorded

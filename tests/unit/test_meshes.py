@@ -175,6 +175,10 @@ def test_demos_recorded_with_a_mesh_are_annotated_with_it(tmp_path: Path, bottle
         "record", "task=desktop_organizer", f"objects.ketchup.mesh={copy}", "num_demos=1", "seed=3", f"output_file={same}"
     )
     assert mimic.merge([raw, same], tmp_path / "merged.hdf5").num_demos == 2
+    write_solid(bottle, [(radius, 1.2 * height) for radius, height in BOTTLE])
+    run = f"output_dir={tmp_path / 'run'}"
+    with pytest.raises(AssertionError, match="the mesh of 'ketchup' has changed since the recording"):
+        run_command("generate", "task=desktop_organizer", f"input_file={annotated}", "num_trials=1", run)
 
 
 def run_command(verb: str, *words: str) -> None:
