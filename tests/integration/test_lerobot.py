@@ -137,7 +137,29 @@ def test_each_frame_has_its_subtask(generated, tmp_path):
     found = [read_subtasks(generated, f"demo_{index}") for index in range(NUM_GENERATED)]
     assert np.array_equal(column(loaded, "subtask_index")[:, None], np.concatenate([each.index for each in found]))
     assert np.array_equal(column(loaded, "subtask_progress")[:, None], np.concatenate([each.progress for each in found]))
-    assert (loaded[0]["subtask"], loaded[len(loaded) - 1]["subtask"]) == (found[0].labels()[0], found[-1].labels()[-1])
+    labels = [label for each in found for label in each.labels()]
+    for step in (0, 40, len(loaded) - 1):
+        assert subtask_of(loaded[step]) == labels[step], step
+
+
+def subtask_of(frame: dict) -> str:
+    """Name of the subtask of a frame: an entry of lerobot 0.4, a language column of lerobot 0.6."""
+    if "subtask" in frame:
+        return frame["subtask"]
+    from lerobot.datasets.language_render import active_at
+
+    rows, now = frame["language_persistent"], float(frame["timestamp"])
+    return active_at(now, persistent=rows, style="subtask")["content"]
+
+
+def test_several_instructions_are_in_the_language_columns_of_lerobot_06(generated, tmp_path):
+    sentences = ("put the ketchup away", "tidy up")
+    done = export_lerobot(generated, tmp_path / "out", LeRobotOptions(instructions=sentences))
+    frame = load(tmp_path / "out", done.repo_id)[0]
+    assert frame["task"] in sentences
+    if "subtask" not in frame:
+        rows = frame["language_persistent"]
+        assert [each["content"] for each in rows if each["style"] == "task_aug"] == [*sentences]
 
 
 def test_masks_become_splits_and_episodes_name_their_demo(dataset, tmp_path):
@@ -210,7 +232,7 @@ def test_full_disk_is_one_error_and_no_folder_is_left(dataset, tmp_path, monkeyp
     def full(self, *args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(LeRobotDataset, "_save_episode_data", full)
+    monkeypatch.setattr(LeRobotDataset, "save_episode", full)
     with pytest.raises(OutputError, match=r"output_dir: .*out cannot be written: No space left on device; free some space"):
         export_lerobot(dataset, tmp_path / "out", LeRobotOptions(videos=False, camera_keys=()))
     assert {each.name for each in tmp_path.iterdir()} == {"demo.hdf5"}

@@ -88,14 +88,13 @@ def export_lerobot(
     columns = choose_columns(first, facts, options)
     layout = _layout(facts, first, columns, options, Path(output_dir))
     warn_of_width(layout.features)
-    sentences = _instructions(facts, options)
     counts: dict[str, int] = {}
     with _new_folder(Path(output_dir), overwrite) as part:
         writer = LeRobotWriter(part, layout)
         try:
             found = stream_converted(facts, lambda demo: rows(demo, columns))
             for demo, values in tracked(found, "exporting", len(facts.demo_names)):
-                instruction = random.Random(demo.name).choice(sentences)
+                instruction = random.Random(demo.name).choice(layout.instructions)
                 writer.add_episode(values, instruction, _provenance(demo))
                 split = _split_of(facts, demo.name)
                 counts[split] = counts.get(split, 0) + 1
@@ -113,8 +112,8 @@ def export_lerobot(
 def _layout(facts: FileFacts, first: Demo, columns: Columns, options: LeRobotOptions, output_dir: Path) -> Layout:
     repo_id = options.repo_id or f"local/{output_dir.resolve().name}"
     described = features(first, columns, options.videos)
-    fps, longest = _fps(facts, options.fps), _longest(facts)
-    return Layout(repo_id, fps, described, _robot(facts), options.videos, options.video_codec, longest)
+    fps, longest, sentences = _fps(facts, options.fps), _longest(facts), _instructions(facts, options)
+    return Layout(repo_id, fps, described, _robot(facts), options.videos, options.video_codec, longest, sentences)
 
 
 def _robot(facts: FileFacts) -> str | None:

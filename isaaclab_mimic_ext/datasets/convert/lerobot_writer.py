@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.convert.lerobot_features import CAMERA
+from isaaclab_mimic_ext.datasets.convert.lerobot_features import CAMERA, ENVIRONMENT, STATE, SUBTASK
+from isaaclab_mimic_ext.datasets.convert.lerobot_language import language_rows, subtask_starts, write_language
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputError
 from isaaclab_mimic_ext.files.writing import write_json
 from isaaclab_mimic_ext.texts import counted
@@ -24,7 +25,9 @@ from isaaclab_mimic_ext.texts import counted
 _FORMAT = "v3."
 """Beginning of the version of LeRobot's format that is written."""
 _INFO, _SUBTASKS = Path("meta/info.json"), Path("meta/subtasks.parquet")
-_EPISODES, _SOURCE = Path("meta/provenance.jsonl"), Path("meta/source.json")
+_STATS, _EPISODES, _SOURCE = Path("meta/stats.json"), Path("meta/provenance.jsonl"), Path("meta/source.json")
+_LEAST_SPREAD = 1e-3
+"""Smallest spread of an observation in the statistics: 1 mm, or 1 mrad."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Layout:
         features: LeRobot's description of the features of a frame.
         robot: type of the robot; None: not known.
         longest: number of steps of the longest episode.
+        instructions: sentences from which that of an episode is drawn.
     """
 
     repo_id: str
@@ -44,6 +48,7 @@ class Layout:
     videos: bool
     codec: str
     longest: int
+    instructions: tuple[str, ...]
 
 
 def lerobot_dataset(needed_by: str = "format: lerobot") -> Any:
@@ -79,6 +84,7 @@ class LeRobotWriter:
         self._folder, self._layout = folder, layout
         self._cameras = [name for name in layout.features if name.startswith(CAMERA)]
         self._episodes: list[str] = []
+        self._starts: list[list[tuple[int, int]]] = []
         self.num_frames = 0
         create = lerobot_dataset().create
         if layout.videos:
@@ -97,7 +103,8 @@ class LeRobotWriter:
     def _encoder_options(self, create: Any) -> dict[str, Any]:
         """Options of the encoder that this release of lerobot has. Its queue holds an episode, otherwise frames are lost."""
         wanted = {
-            "vcodec": self._layout.codec,
+            "vcodec": self._layout.codec,  # lerobot 0.4
+            "rgb_encoder": rgb_encoder(self._layout.codec) if self._layout.videos else None,  # lerobot 0.6
             "streaming_encoding": self._layout.videos,
             "encoder_queue_maxsize": self._layout.longest + 1,
         }
@@ -116,6 +123,7 @@ class LeRobotWriter:
             self._dataset.save_episode()
         line = {"episode_index": len(self._episodes), "instruction": instruction, **provenance}
         self._episodes.append(json.dumps(line))
+        self._starts.append(subtask_starts(rows[SUBTASK]) if SUBTASK in rows else [])
         self.num_frames += num_steps
 
     @property
@@ -136,15 +144,26 @@ class LeRobotWriter:
         """
         self._dataset.finalize()
         self._check_frames()
+        features = self._write_language(subtasks)
         info = json.loads((self._folder / _INFO).read_text())
+        info["features"] |= features
         write_json(self._folder / _INFO, info | ({"splits": dict(splits)} if splits else {}))
         (self._folder / _EPISODES).write_text("".join(f"{line}\n" for line in self._episodes), encoding="utf-8")
         write_json(self._folder / _SOURCE, dict(source))
+        stats = json.loads((self._folder / _STATS).read_text())
+        states = [name for name in (STATE, ENVIRONMENT) if name in stats]
+        write_json(self._folder / _STATS, stats | {name: widened(stats[name]) for name in states})
         if subtasks:
             import pandas
 
             index = pandas.Index(subtasks, name="subtask")
             pandas.DataFrame({"subtask_index": range(len(subtasks))}, index=index).to_parquet(self._folder / _SUBTASKS)
+
+    def _write_language(self, subtasks: Sequence[str]) -> dict[str, Any]:
+        """Write the language columns, and return their features; without text, none are written."""
+        texts = self._layout.instructions, self._layout.fps
+        found = {number: language_rows(starts, subtasks, *texts) for number, starts in enumerate(self._starts)}
+        return write_language(self._folder, found) if any(found.values()) else {}
 
     def abort(self) -> None:
         """Close the dataset after an error: otherwise it writes again when it is garbage-collected."""
@@ -165,6 +184,47 @@ class LeRobotWriter:
                 raise OutputError(f"output_dir: {name}: {missing}; export again, or use videos=false")
 
 
+def widened(stats: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    """Statistics of a state with a spread of at least 1e-3 in each entry.
+
+    Policies divide by the spread. A constant entry, such as the height of an object that nobody moves, would turn 0.1 mm
+    into thousands of standard deviations.
+    """
+    mean = np.array(stats["mean"])
+    found = {"std": np.maximum(stats["std"], _LEAST_SPREAD)}
+    for lowest, highest in (("min", "max"), ("q01", "q99"), ("q10", "q90")):
+        if lowest in stats:
+            found[lowest] = np.minimum(stats[lowest], mean - _LEAST_SPREAD)
+            found[highest] = np.maximum(stats[highest], mean + _LEAST_SPREAD)
+    return {**stats, **{name: values.tolist() for name, values in found.items()}}
+
+
+def rgb_encoder(codec: str) -> Any:
+    """Return LeRobot's settings of an encoder; None if this release of lerobot takes the name of the codec.
+
+    Raises:
+        ValueError: LeRobot does not know the codec, or it is not available.
+    """
+    try:
+        from lerobot.configs.video import RGBEncoderConfig
+    except ImportError:
+        return None
+    return RGBEncoderConfig(vcodec=codec)
+
+
+def encoder_name(codec: str) -> str:
+    """Return the name of the encoder that LeRobot chooses for a codec, such as `auto`.
+
+    Raises:
+        ValueError: LeRobot does not know the codec, or it is not available.
+    """
+    if (settings := rgb_encoder(codec)) is not None:
+        return str(settings.vcodec)
+    from lerobot.datasets.video_utils import resolve_vcodec
+
+    return str(resolve_vcodec(codec))
+
+
 def check_codec(codec: str, shape: Sequence[int], name: str) -> None:
     """Check that a codec can encode pictures of a size, by encoding two of them.
 
@@ -176,13 +236,12 @@ def check_codec(codec: str, shape: Sequence[int], name: str) -> None:
         ConfigError: it cannot.
     """
     import av
-    from lerobot.datasets.video_utils import resolve_vcodec
 
     height, width = int(shape[0]), int(shape[1])
     remedy = f"render pictures of {_even(height)}x{_even(width)}, or use another video_codec or videos=false"
     try:
         with av.open(BytesIO(), "w", format="mp4") as container:
-            stream = container.add_stream(resolve_vcodec(codec), 20)
+            stream = container.add_stream(encoder_name(codec), 20)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             picture = av.VideoFrame.from_ndarray(np.zeros((height, width, 3), np.uint8), format="rgb24")
             for packet in (*stream.encode(picture), *stream.encode(picture), *stream.encode()):
