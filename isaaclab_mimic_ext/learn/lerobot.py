@@ -3,6 +3,7 @@
 # N envs, n of them asked for a chunk, A action entries, C actions of a chunk, K observed steps, H x W pixels
 
 import io
+import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -13,8 +14,16 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, SourceDataError
-from isaaclab_mimic_ext.learn.lerobot_checkpoint import ACTION, CAMERA, LeRobotCheckpoint, read_lerobot_checkpoint
+from isaaclab_mimic_ext.learn.lerobot_checkpoint import (
+    ACTION,
+    CAMERA,
+    ENVIRONMENT,
+    LeRobotCheckpoint,
+    read_lerobot_checkpoint,
+)
 from isaaclab_mimic_ext.learn.policies import PolicyRequest, check_fits
+
+log = logging.getLogger(__name__)
 
 _IMAGES = "observation.images"
 """Name under which a policy of LeRobot stores the pictures of all cameras."""
@@ -132,6 +141,12 @@ def make_lerobot_policy(request: PolicyRequest) -> LeRobotPolicy:
         raise ConfigError("checkpoint: must be set for policy 'lerobot'; give the folder that lerobot-train wrote")
     checkpoint = read_lerobot_checkpoint(request.checkpoint)
     terms = _terms(checkpoint, request)
+    if not checkpoint.has_normalized_objects:
+        log.warning(
+            "checkpoint: %s: %s was not normalized in the training, which costs success; train with "
+            '--policy.normalization_mapping, including "ENV": "MEAN_STD"',
+            checkpoint.folder, ENVIRONMENT,
+        )  # fmt: skip
     policy, preprocess, postprocess = _load(checkpoint, request)
     if request.n_action_steps is not None:
         policy.config.n_action_steps = request.n_action_steps

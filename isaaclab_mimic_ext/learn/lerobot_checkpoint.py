@@ -14,6 +14,8 @@ from isaaclab_mimic_ext.task.robot import is_robot_observation
 STATE, ENVIRONMENT, ACTION = "observation.state", "observation.environment_state", "action"
 CAMERA = "observation.images."
 _WEIGHTS, _CONFIG, _TRAINING = "pretrained_model", "config.json", "train_config.json"
+_IDENTITY = "IDENTITY"
+"""Name of LeRobot's normalization that changes nothing."""
 _REMEDY = "give the folder that lerobot-train wrote, or one of its checkpoints"
 
 
@@ -45,6 +47,12 @@ class LeRobotCheckpoint:
     def action_dim(self) -> int:
         """Number of action entries."""
         return int(self.config["output_features"][ACTION]["shape"][0])
+
+    @property
+    def has_normalized_objects(self) -> bool:
+        """Whether the observations of objects, if the policy has any, are normalized. By LeRobot's default, they are not."""
+        mode = (self.config.get("normalization_mapping") or {}).get("ENV", _IDENTITY)
+        return ENVIRONMENT not in self.features or mode != _IDENTITY
 
     def terms(self, feature: str, observations: Mapping[str, tuple[int, ...]], env_args: Mapping[str, Any]) -> list[str]:
         """Observations of the env that form a feature, in their order.

@@ -1,5 +1,6 @@
 """`algo=act`: LeRobot trains ACT on a dataset of this project, which is exported to LeRobot's format first."""
 
+import json
 import logging
 import subprocess
 import sys
@@ -28,6 +29,8 @@ _EPOCHS = 50
 _POLL = 0.5
 """Time between two checks for a signal [s]."""
 _BATCH_SIZE = "batch_size"
+_NORMALIZED = ("VISUAL", "STATE", "ENV", "ACTION")
+"""Kinds of features that are normalized. LeRobot's default leaves out `ENV`, the poses of objects."""
 _DEFAULTS = {
     _BATCH_SIZE: 64, "chunk_size": 16, "n_action_steps": 8, "dim_model": 128, "n_heads": 4, "dim_feedforward": 512,
     "use_vae": False, "pretrained_backbone_weights": None, "optimizer_lr": 3e-4,
@@ -107,7 +110,8 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
 def _arguments(cfg: TrainCfg, folder: ActFolder, settings: Mapping[str, Any]) -> list[str]:
     """Command line of LeRobot's training."""
     num_steps = (cfg.epochs or _EPOCHS) * STEPS_PER_EPOCH
-    policy = {"type": "act", "device": cfg.device, "push_to_hub": False, **settings}
+    normalization = dict.fromkeys(_NORMALIZED, "MEAN_STD")
+    policy = {"type": "act", "device": cfg.device, "push_to_hub": False, "normalization_mapping": normalization, **settings}
     batch_size = policy.pop(_BATCH_SIZE)
     values = {
         "dataset.repo_id": "local/dataset", "dataset.root": folder.dataset.resolve(),
@@ -120,6 +124,8 @@ def _arguments(cfg: TrainCfg, folder: ActFolder, settings: Mapping[str, Any]) ->
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value)
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

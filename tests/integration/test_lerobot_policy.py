@@ -114,6 +114,17 @@ def test_each_env_executes_its_own_chunk(generated, act):
     assert torch.allclose(fourth[1], first[1][0], atol=1e-6) and not torch.allclose(third[0], first[0][0], atol=1e-6)
 
 
+def test_objects_that_were_not_normalized_are_warned_of(generated, data, act, tmp_path, caplog):
+    seen = observations(generated, [0])
+    BUILT_IN["lerobot"](request(act, seen))
+    assert "observation.environment_state was not normalized in the training, which costs success" in caplog.text
+    caplog.clear()
+    kinds = dict.fromkeys(("STATE", "ENV", "ACTION"), "MEAN_STD")
+    checkpoint = train(data, tmp_path / "normalized", *ACT, f"--policy.normalization_mapping={json.dumps(kinds)}")
+    BUILT_IN["lerobot"](request(checkpoint, seen))
+    assert "was not normalized" not in caplog.text
+
+
 def test_number_of_executed_actions_can_be_set(generated, act):
     seen = observations(generated, [0])
     policy = BUILT_IN["lerobot"](request(act, seen, n_action_steps=1))
@@ -144,6 +155,7 @@ def test_train_command_trains_act_that_evaluate_runs(kinematic_source, generated
     config = json.loads((checkpoint / "config.json").read_text())
     assert (config["chunk_size"], config["dim_model"], config["use_vae"]) == (CHUNK, 32, False)
     assert "observation.environment_state" in config["input_features"]
+    assert config["normalization_mapping"]["ENV"] == "MEAN_STD"
     seen = observations(generated, [0, 5])
     assert BUILT_IN["lerobot"](request(checkpoint, seen)).act(seen).isfinite().all()
     with pytest.raises(OutputError, match="already contains a training run"):
