@@ -1,4 +1,4 @@
-"""Findings about generated demos: what the noise of generation causes is no fault of a recording."""
+"""Check of generated demos, whose actions have noise: warnings that the noise causes are left out."""
 
 from collections.abc import Mapping
 

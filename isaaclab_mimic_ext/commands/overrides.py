@@ -11,7 +11,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from isaaclab_mimic_ext.command_lines import in_quotes
-from isaaclab_mimic_ext.commands.text_values import QUOTES, split_items, text_value
+from isaaclab_mimic_ext.commands.text_values import QUOTES, in_brackets, split_items, text_value, with_letters_in_quotes
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, SCRIPT_VERBS, MimicEnvCfg, foreign_flags
 from isaaclab_mimic_ext.config.deprecated import DEPRECATED_FIELDS, current_name, warn_deprecated
 from isaaclab_mimic_ext.config.flags import OPTIONS, SHORT, SWITCHES
@@ -35,8 +35,6 @@ _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim
 """Mappings to which the user adds keys, which requires the prefix `++` in Hydra."""
 _OF_MAPPINGS = ("task_constraint_configs",)
 """Lists whose items are mappings; items of other lists need no brackets around all of them."""
-_AS_WRITTEN = re.compile(r"\[.*|null|\$\{.*|\w+\(.*\)", re.DOTALL)
-"""List, the value of another field, or a function of Hydra's grammar."""
 _ISAACLAB_SELECTORS = ("physics", "renderer", "presets")
 """Words that select presets in Isaac Lab's own commands: `physics=newton_mjwarp renderer=ovrtx presets=rgb,depth`."""
 _BOOLS = ("true", "false")
@@ -47,10 +45,6 @@ _OVERRIDE = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=\s]+)=(?P<value>.*)", 
 _ENGINE = re.compile(r"\+{0,2}sim(\.engine)?=")
 _INTERPOLATION = re.compile(r"\$\{(\w+)\}")
 """Value of another field in a value: `output_dir=runs/seed_${seed}`."""
-_WORD = re.compile(r"(?:\$\{[^{}]*\}|[^\s,\[\]{}])(?:\$\{[^{}]*\}|[^,\[\]{}])*")
-"""Item of a list or of a sweep, without quotes."""
-_NOT_WORDS = re.compile(r"['\"()]|(?<!\$)\{")
-"""Character of a value that contains quotes, functions or mappings of Hydra's grammar."""
 _DATAGEN = "datagen_config"
 """Group whose fields may be set without the name of the group: `seed=3`."""
 _TASK_FIELDS = tuple(field.name for field in fields(MimicEnvCfg))
@@ -100,9 +94,9 @@ def translate(argv: list[str], schema: type) -> list[str]:
         if key == "sim.presets" and "sim" in _names(schema) and not value.startswith("["):
             value = f"[{value}]"
         if key not in _OF_MAPPINGS and flags_of(schema).get(f"--{key}", ("", ""))[1] == "list":
-            value = _in_brackets(value, is_sweep)
+            value = in_brackets(value, is_sweep)
         prefix = _group_prefix(prefix, key, value, schema)
-        value = _with_letters_in_quotes(text_value(key, value, schema, is_sweep))
+        value = with_letters_in_quotes(text_value(key, value, schema, is_sweep))
         if key.startswith("objects.") and key.count(".") == 2 and not prefix and "objects" in _names(schema):
             result.append(_new_object(key, value, is_sweep))
             continue
@@ -117,7 +111,7 @@ def _robot_of_arm(key: str, value: str, schema: type) -> str | None:
     if len(parts) not in (2, 3) or parts[0] != "robot" or "robot" not in _names(schema) or parts[1] in known:
         return None
     if len(parts) == 3:
-        return f"++robot.arms.{'.'.join(parts[1:])}={_with_letters_in_quotes(value)}"
+        return f"++robot.arms.{'.'.join(parts[1:])}={with_letters_in_quotes(value)}"
     if get_close_matches(parts[1], known, n=1, cutoff=0.75):
         return None
     _check_is_name(key, value)
@@ -156,12 +150,6 @@ def _check_not_in_list(key: str, schema: type) -> None:
         kind = get_type_hints(kind).get(part)
 
 
-def _in_brackets(value: str, is_sweep: bool) -> str:
-    """Write items as a list; in a sweep, commas separate values of a list with one item each."""
-    items = split_items(value) if is_sweep else [value]
-    return ",".join(item if _AS_WRITTEN.fullmatch(item) else f"[{item}]" for item in items)
-
-
 def _path_override(word: str, schema: type) -> re.Match[str] | None:
     """Return the override of the input that an existing path stands for, or None; some commands accept such a path."""
     script = _script_of(schema)
@@ -169,13 +157,6 @@ def _path_override(word: str, schema: type) -> re.Match[str] | None:
     if script == "check_engine" and "=" not in word and not word.startswith("-"):
         meant = f"engine={word}"
     return None if meant is None else _OVERRIDE.fullmatch(meant)
-
-
-def _with_letters_in_quotes(value: str) -> str:
-    """Put the words that contain letters such as 'é' in quotes: Hydra's grammar knows only those of ASCII without quotes."""
-    if value.isascii() or _NOT_WORDS.search(value):
-        return value
-    return _WORD.sub(lambda word: word[0] if word[0].isascii() else in_quotes(word[0]), value)
 
 
 def is_multirun(argv: Sequence[str]) -> bool:

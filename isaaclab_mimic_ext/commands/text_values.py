@@ -7,7 +7,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from isaaclab_mimic_ext.command_lines import quoted
+from isaaclab_mimic_ext.command_lines import in_quotes, quoted
 from isaaclab_mimic_ext.config.commands import subtask_type
 from isaaclab_mimic_ext.config.task import MimicEnvCfg
 
@@ -24,6 +24,13 @@ _QUOTED_TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _QUOTED = re.compile(_QUOTED_TEXT, re.DOTALL)
 _PART = re.compile(rf"(?<!\w)(?:{_QUOTED_TEXT})|\$\{{[^{{}}]*\}}|.", re.DOTALL)
 """Quoted text, interpolation, or letter."""
+
+_AS_WRITTEN = re.compile(r"\[.*|null|\$\{.*|\w+\(.*\)", re.DOTALL)
+"""List, the value of another field, or a function of Hydra's grammar."""
+_WORD = re.compile(r"(?:\$\{[^{}]*\}|[^\s,\[\]{}])(?:\$\{[^{}]*\}|[^,\[\]{}])*")
+"""Item of a list or of a sweep, without quotes."""
+_NOT_WORDS = re.compile(r"['\"()]|(?<!\$)\{")
+"""Character of a value that contains quotes, functions or mappings of Hydra's grammar."""
 
 
 def text_value(key: str, value: str, schema: type, is_sweep: bool) -> str:
@@ -98,3 +105,16 @@ def _field_type(kind: Any, path: list[str]) -> Any:
             return _field_type(subtask_type(kind) or subtask_type(MimicEnvCfg), path[1:])
         return _field_type(hints.get(path[0]), path[1:])
     return _field_type(get_args(kind)[-1], path[1:]) if get_origin(kind) in (dict, list) else None
+
+
+def in_brackets(value: str, is_sweep: bool) -> str:
+    """Write items as a list; in a sweep, commas separate values of a list with one item each."""
+    items = split_items(value) if is_sweep else [value]
+    return ",".join(item if _AS_WRITTEN.fullmatch(item) else f"[{item}]" for item in items)
+
+
+def with_letters_in_quotes(value: str) -> str:
+    """Put the words that contain letters such as 'é' in quotes: Hydra's grammar knows only those of ASCII without quotes."""
+    if value.isascii() or _NOT_WORDS.search(value):
+        return value
+    return _WORD.sub(lambda word: word[0] if word[0].isascii() else in_quotes(word[0]), value)

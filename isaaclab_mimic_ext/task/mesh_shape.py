@@ -257,11 +257,9 @@ def _is_likely(side: float) -> bool:
 
 
 def _check_closed(name: str, path: str, mesh: Any, may_be_open: bool) -> None:
-    if mesh.is_watertight:
+    if mesh.is_watertight or may_be_open:
         return
     _, counts = np.unique(mesh.edges_sorted, axis=0, return_counts=True)
-    if may_be_open:
-        return
     raise ConfigError(
         f"objects.{name}.mesh: '{path}' is not watertight ({int((counts != 2).sum())} edges without exactly two triangles), "
         f"so that its volume is unknown; close it, or set objects.{name}.collision=hull and objects.{name}.mass"

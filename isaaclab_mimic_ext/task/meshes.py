@@ -1,12 +1,12 @@
 """Objects from mesh files: their configuration, and their entry in files."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.task.robot import is_number
 
 COLLISIONS = ("parts", "hull", "primitives")
 AXES = ("x", "y", "z", "-x", "-y", "-z")
@@ -57,23 +57,19 @@ def check_object(name: str, cfg: ObjectCfg) -> None:
             raise ConfigError(f"{place}.{given[0]}: has no effect without a mesh; set {place}.mesh=<file>")
         return
     scales = cfg.scale if isinstance(cfg.scale, list | tuple) else [cfg.scale] * 3
-    if len(scales) != 3 or not all(_is_number(value) and value > 0 for value in scales):
+    if len(scales) != 3 or not all(is_number(value) and value > 0 for value in scales):
         raise ConfigError(f"{place}.scale: must be a number > 0, or three of them (got {cfg.scale!r})")
-    if not _is_number(cfg.yaw):
+    if not is_number(cfg.yaw):
         raise ConfigError(f"{place}.yaw: must be a number in rad (got {cfg.yaw!r})")
     for field, values in (("up", AXES), ("collision", COLLISIONS)):
         if getattr(cfg, field) not in values:
             raise ConfigError(f"{place}.{field}: must be one of {', '.join(values)} (got {getattr(cfg, field)!r})")
     for field, least in (("max_parts", 1), ("mass", 0), ("density", 0)):
         value = getattr(cfg, field)
-        if value is not None and not (_is_number(value) and (value > 0 and value >= least)):
+        if value is not None and not (is_number(value) and (value > 0 and value >= least)):
             raise ConfigError(f"{place}.{field}: must be {f'>= {least}' if least else '> 0'} (got {value!r})")
-    if cfg.rgba is not None and not (len(cfg.rgba) == 4 and all(_is_number(each) and 0 <= each <= 1 for each in cfg.rgba)):
+    if cfg.rgba is not None and not (len(cfg.rgba) == 4 and all(is_number(each) and 0 <= each <= 1 for each in cfg.rgba)):
         raise ConfigError(f"{place}.rgba: must be four numbers from 0 to 1 (got {cfg.rgba!r})")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 MESHES = "object_meshes"

@@ -128,17 +128,17 @@ def check_description(robot: RobotCfg) -> None:
             raise ConfigError(f"robot.{eef_name}.{str(error).removeprefix('robot.')}") from error
     for name, (least, is_included) in _LEAST.items():
         value = getattr(robot, name)
-        if value is not None and not (_is_number(value) and (value > least or (is_included and value == least))):
+        if value is not None and not (is_number(value) and (value > least or (is_included and value == least))):
             raise ConfigError(f"robot.{name}: must be {'>=' if is_included else '>'} {least:g} (got {value!r})")
     for name in ("eef_pos", "base_pos"):
         value = getattr(robot, name)
-        if value is not None and not (len(value) == 3 and all(map(_is_number, value))):
+        if value is not None and not (len(value) == 3 and all(map(is_number, value))):
             raise ConfigError(f"robot.{name}: must be three numbers, x, y and z in m (got {value!r})")
-    if robot.base_yaw is not None and not _is_number(robot.base_yaw):
+    if robot.base_yaw is not None and not is_number(robot.base_yaw):
         raise ConfigError(f"robot.base_yaw: must be a number in rad (got {robot.base_yaw!r})")
     for name in ("gripper_open", "gripper_closed"):
         value = getattr(robot, name)
-        if not all(map(_is_number, _listed(value))):
+        if not all(map(is_number, _listed(value))):
             raise ConfigError(f"robot.{name}: must be a number, or a list with one per actuator (got {value!r})")
     if not all(isinstance(each, str) for each in _listed(robot.gripper)):
         raise ConfigError(f"robot.gripper: must be the name of an actuator, or a list of names (got {robot.gripper!r})")
@@ -150,7 +150,8 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a value of a configuration is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -90,13 +90,7 @@ def _put_pod_into_holder(hand: Hand, machine: Tensor, habit: dict[str, Tensor]) 
     """Carry the pod over the holder, lower it into the hole, let go, move up."""
     height = SEAT + POD_HALF_HEIGHT + GRIP[2] + habit["grasp_height"] + habit["drop"]
     place = _at_machine(machine, HOLDER_POS[1] + habit["place_y"], height, habit, HOLDER_POS[0] + habit["place_x"])
-    hand.move_to(raised(place, habit["hover_height"]), habit["carry_time"])
-    hand.wait(habit["align_wait"])
-    hand.move_to(place, habit["lower_time"])
-    hand.wait(habit["settle_wait"])
-    hand.open()
-    hand.wait(habit["open_wait"])
-    hand.move_to(raised(place, habit["retreat_height"]), habit["retreat_time"])
+    hand.place(raised(place, habit["hover_height"]), place, {**habit, "release_wait": habit["settle_wait"]})
 
 
 def _close_lid(hand: Hand, machine: Tensor, habit: dict[str, Tensor]) -> None:

@@ -55,7 +55,7 @@ class Arms:
         size = max(len(robot.gripper_joint_names) for robot in self.robots)
         self.finger_ratio = torch.zeros(num_arms, 2, size, dtype=torch.float64)
         for index, robot in enumerate(self.robots):
-            ratio = torch.tensor(robot.finger_ratio or _OF_SLIDES, dtype=torch.float64)
+            ratio = torch.tensor(robot.finger_ratio or _IDENTITY_RATIO, dtype=torch.float64)
             if self.has_finger_sites:
                 self.finger_ratio[index, :, : ratio.shape[1]] = ratio
 
@@ -151,7 +151,7 @@ class Arms:
         return torch.stack([torch.cat(both, -1) for both in zip(arms, grippers, strict=True)], dim=-2)
 
 
-_OF_SLIDES = ((1.0, 0.0), (0.0, 1.0))
+_IDENTITY_RATIO = ((1.0, 0.0), (0.0, 1.0))
 """Ratio of fingers that are the two joints of their gripper."""
 
 
