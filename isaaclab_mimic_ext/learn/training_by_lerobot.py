@@ -20,6 +20,8 @@ from isaaclab_mimic_ext.errors import ConfigError, MimicError, choices
 from isaaclab_mimic_ext.files.folder import OutputFile, OutputFolder
 from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.learn import data
+from isaaclab_mimic_ext.learn.agents import has_agent, is_picture, load_agent, low_dim_keys
+from isaaclab_mimic_ext.task.robot import is_robot_observation
 from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,10 @@ _DEFAULTS = {
     "use_vae": False, "pretrained_backbone_weights": None, "optimizer_lr": 3e-4,
 }  # fmt: skip
 """Settings that differ from LeRobot's: a policy of 1.1 million parameters without pictures."""
+_LIKE = "bc"
+"""Agent of a task whose observations ACT uses, too."""
+_KEYS = ("state_keys", "environment_keys")
+"""Settings that select the observations of the policy."""
 _WITHOUT_EFFECT = ("full_pass", "normalize_actions", "evaluate_every", "resume")
 """Fields of a training that LeRobot's does not have."""
 
@@ -76,7 +82,7 @@ def train_act(cfg: TrainCfg, should_stop: Callable[[], bool] = lambda: False) ->
     folder.clear()
     with folder.created(folder.log.exists):  # The error of a failed training names its log.
         write_text(folder.config, as_comment("train") + OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
-        options = LeRobotOptions(videos=False, action_key=cfg.action_key)
+        options = _options(cfg, facts, settings)
         exported = export_lerobot(cfg.input_file, folder.dataset, options, demos=list(facts.masks["train"]))
         arguments = _arguments(cfg, folder, settings)
         log.info(
@@ -100,11 +106,32 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
     from lerobot.policies.act.configuration_act import ACTConfig
 
     own, common = ({each.name for each in fields(config)} for config in (ACTConfig, PreTrainedConfig))
-    known = sorted({_BATCH_SIZE} | own - common)  # The others follow from the dataset and from fields of the command.
+    # The others follow from the dataset and from fields of the command.
+    known = sorted({_BATCH_SIZE, *_KEYS} | own - common)
     for name, value in given.items():
         if name not in known:
             raise ConfigError(f"agent.{name}: is not a setting of lerobot's ACT (got {value}); {choices(name, known)}")
+        if name in _KEYS and (isinstance(value, str) or not isinstance(value, Sequence)):
+            raise ConfigError(f"agent.{name}: must be a list of observations, e.g. [eef_pos,gripper_pos] (got {value})")
     return {**_DEFAULTS, **given}
+
+
+def _options(cfg: TrainCfg, facts: data.DatasetFacts, settings: Mapping[str, Any]) -> LeRobotOptions:
+    """Options of the export: the given observations, otherwise without pictures those of the task's agent `bc`."""
+    state, environment = (tuple(keys) if (keys := settings.get(name)) is not None else None for name in _KEYS)
+    if state is None and environment is None and (keys := _vectors_of_task(cfg.task.name, facts)):
+        log.info("The policy observes what the task's agent '%s' observes: %s", _LIKE, ", ".join(keys))
+        state = tuple(key for key in keys if is_robot_observation(key, facts.env_args)) or tuple(keys)
+        environment = tuple(key for key in keys if key not in state)
+    return LeRobotOptions(videos=False, action_key=cfg.action_key, state_keys=state, environment_keys=environment)
+
+
+def _vectors_of_task(task_name: str, facts: data.DatasetFacts) -> list[str]:
+    """Observations of the task's agent `bc`; empty without this agent, with pictures, or if the dataset lacks one."""
+    if any(map(is_picture, facts.obs_shapes.values())) or not has_agent(task_name, _LIKE):
+        return []
+    keys = low_dim_keys(load_agent(task_name, _LIKE), _LIKE)
+    return keys if set(keys) <= set(facts.obs_shapes) else []
 
 
 def _arguments(cfg: TrainCfg, folder: ActFolder, settings: Mapping[str, Any]) -> list[str]:
@@ -113,6 +140,7 @@ def _arguments(cfg: TrainCfg, folder: ActFolder, settings: Mapping[str, Any]) ->
     normalization = dict.fromkeys(_NORMALIZED, "MEAN_STD")
     policy = {"type": "act", "device": cfg.device, "push_to_hub": False, "normalization_mapping": normalization, **settings}
     batch_size = policy.pop(_BATCH_SIZE)
+    policy = {name: value for name, value in policy.items() if name not in _KEYS}
     values = {
         "dataset.repo_id": "local/dataset", "dataset.root": folder.dataset.resolve(),
         "output_dir": folder.training.resolve(),

@@ -154,7 +154,10 @@ def test_train_command_trains_act_that_evaluate_runs(kinematic_source, generated
     checkpoint = tmp_path / "policy/training/checkpoints/last/pretrained_model"
     config = json.loads((checkpoint / "config.json").read_text())
     assert (config["chunk_size"], config["dim_model"], config["use_vae"]) == (CHUNK, 32, False)
-    assert "observation.environment_state" in config["input_features"]
+    with h5py.File(generated) as file:
+        obs = next(iter(file["data"].values()))["obs"]
+        width = sum(obs[key].shape[1] for key in ("ketchup_from_eef", "basket_from_ketchup"))
+    assert config["input_features"]["observation.environment_state"]["shape"] == [width], "as the task's agent bc"
     assert config["normalization_mapping"]["ENV"] == "MEAN_STD"
     seen = observations(generated, [0, 5])
     assert BUILT_IN["lerobot"](request(checkpoint, seen)).act(seen).isfinite().all()
@@ -164,6 +167,12 @@ def test_train_command_trains_act_that_evaluate_runs(kinematic_source, generated
         ConfigError, match=r"agent\.chunk_sise: is not a setting of lerobot's ACT .*did you mean 'chunk_size'"
     ):
         command("train", load_config("train", [*words, f"output_dir={tmp_path}/other", "+agent.chunk_sise=4"]))
+    for keys, message in (
+        ("ketchup_quat", r"agent\.environment_keys: must be a list of observations"),
+        ("[ketchup_qua]", r"environment_keys: 'ketchup_qua' is not a low-dimensional observation .*'ketchup_quat'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            command("train", load_config("train", [*words, f"output_dir={tmp_path}/other", f"+agent.environment_keys={keys}"]))
 
 
 def test_lerobots_own_evaluation_runs_on_the_vector_env(act, monkeypatch):
