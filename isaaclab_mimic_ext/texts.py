@@ -23,3 +23,13 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else (f"{minutes} min {rest} s" if minutes else f"{rest} s")
+
+
+def split_remedy(message: str) -> tuple[str, str]:
+    """Split a message at its first semicolon outside of brackets: the problem, and its remedy (empty without one)."""
+    depth = 0
+    for index, letter in enumerate(message):
+        depth += (letter in "([{") - (letter in ")]}")
+        if depth <= 0 and message.startswith("; ", index):
+            return message[:index], message[index + 2 :]
+    return message, ""

@@ -37,7 +37,7 @@ from isaaclab_mimic_ext.files.writing import annotated_path
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import Task
-from isaaclab_mimic_ext.texts import counted
+from isaaclab_mimic_ext.texts import counted, split_remedy
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of examined demos, and of all demos."""
@@ -158,7 +158,7 @@ class _Reader:
                 complete = with_info(in_order, self._task, self._cfg, self._use_skillgen)
             demo = source_demo(complete, self._required)
         except SourceDataError as error:
-            found, _, remedy = str(error).removeprefix(f"{self._file.filename}: {name}: ").partition("; ")
+            found, remedy = split_remedy(str(error).removeprefix(f"{self._file.filename}: {name}: "))
             remedy = remedy or "copy or record the demo again"
             findings.add(ERROR, "unreadable", found, expected, remedy, frame=error.step)
             return None

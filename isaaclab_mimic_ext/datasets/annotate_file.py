@@ -9,7 +9,8 @@ from typing import Any
 from isaaclab_mimic_ext.config import AnnotateDemosCfg, FileCfg, MimicEnvCfg
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
 from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate
-from isaaclab_mimic_ext.datasets.marks import DemoMarks, check_owner, read_marks
+from isaaclab_mimic_ext.datasets.annotated_from import ANNOTATED_DEMOS, ANNOTATED_FROM, contents_as_text, contents_of
+from isaaclab_mimic_ext.datasets.marks import DemoMarks, actions_digest, check_owner, read_marks
 from isaaclab_mimic_ext.datasets.replay import AfterStep, read_demos, read_provenance
 from isaaclab_mimic_ext.datasets.replay_progress import ReplayProgress
 from isaaclab_mimic_ext.envs.base import MimicEnv
@@ -27,8 +28,6 @@ from isaaclab_mimic_ext.texts import counted
 log = logging.getLogger(__name__)
 
 Explain = Callable[[str | Path, Sequence[str]], Mapping[str, str]]
-_ANNOTATED_FROM = "annotated_from"
-"""Attribute of an annotated file: the name of the recording."""
 
 
 def no_reasons(path: str | Path, names: Sequence[str]) -> Mapping[str, str]:
@@ -86,6 +85,7 @@ def annotate_file(
     _warn_if_annotated(input_file)
     if marks_file is not None and marks is None:
         marks = read_marks(str(marks_file), read_facts(input_file).demo_names, signal_names(env, config))
+    contents = contents_of({demo.name: actions_digest(demo) for demo in recorded}, marks or {})
     recorded = _without_left_out(recorded, marks or {}, str(marks_file or input_file))
     source = SignalSource(auto, start_signals, marks or {})
     annotations = _annotate_batches(env, recorded, config, source, after_step)
@@ -100,7 +100,8 @@ def annotate_file(
         raise MimicError(
             f"{input_file}: {counted(len(recorded), 'demo was', 'demos were')} rejected (reasons above); no file was written"
         )
-    attributes = {**read_provenance(input_file), _ANNOTATED_FROM: Path(input_file).name}
+    own = {ANNOTATED_FROM: Path(input_file).name, ANNOTATED_DEMOS: contents_as_text(contents)}
+    attributes = {**read_provenance(input_file), **own}
     file_options = attributes, options.compression, options.format_version, overwrite
     env_args = _env_args(env, input_file)
     with write_errors(output, errors=HDF5_ERRORS):
@@ -132,7 +133,7 @@ def _without_left_out(recorded: list[Demo], marks: Mapping[str, DemoMarks], plac
 
 
 def _warn_if_annotated(path: str | Path) -> None:
-    if (recording := read_provenance(path).get(_ANNOTATED_FROM)) is not None:
+    if (recording := read_provenance(path).get(ANNOTATED_FROM)) is not None:
         log.warning(
             "%s is already annotated (from %s); annotating it again is needed only for other signals", path, recording
         )

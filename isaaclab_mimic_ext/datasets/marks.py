@@ -83,17 +83,20 @@ def signals_to_mark(subtasks: Sequence[SubTaskBoundsCfg], with_starts: bool) -> 
     return tuple(signals)
 
 
-def read_marks(path: str | Path, demo_names: Iterable[str], signal_names: Iterable[str]) -> dict[str, DemoMarks]:
+def read_marks(
+    path: str | Path, demo_names: Iterable[str] | None = None, signal_names: Iterable[str] | None = None
+) -> dict[str, DemoMarks]:
     """Read a marks file and return its marks by demo.
 
     Args:
-        demo_names: names of all demos of the dataset.
-        signal_names: names of all signals of the task; start signals have the names of term signals.
+        demo_names: names of all demos of the dataset; None: names are not checked.
+        signal_names: names of all signals of the task; start signals have the names of term signals. None: not checked.
 
     Raises:
         SourceDataError: the file is missing, is not a marks file, or names an unknown demo or signal.
     """
-    names, signals = tuple(demo_names), tuple(signal_names)
+    names = None if demo_names is None else tuple(demo_names)
+    signals = None if signal_names is None else tuple(signal_names)
     return {
         demo: _read_demo(f"{path}: {demo}", values, signals)
         for demo, values in _checked_items(str(path), _load(Path(path)), "demo", names)
@@ -217,7 +220,7 @@ def _load(path: Path) -> Any:
         ) from error
 
 
-def _read_demo(place: str, values: Any, signals: tuple[str, ...]) -> DemoMarks:
+def _read_demo(place: str, values: Any, signals: tuple[str, ...] | None) -> DemoMarks:
     items = dict(_checked_items(place, values, "key", _KEYS))
     steps = {kind: dict(_checked_steps(f"{place}: {kind}", items.get(kind, {}), signals)) for kind in KINDS}
     leave_out, actions = items.get(_LEAVE_OUT, False), items.get(_ACTIONS, "")
@@ -228,17 +231,17 @@ def _read_demo(place: str, values: Any, signals: tuple[str, ...]) -> DemoMarks:
     return DemoMarks(**steps, leave_out=leave_out, actions=actions)
 
 
-def _checked_items(place: str, mapping: Any, kind: str, valid: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    """Items of a mapping of a marks file whose keys must be in `valid`; `kind` names the keys in errors."""
+def _checked_items(place: str, mapping: Any, kind: str, valid: tuple[str, ...] | None) -> Iterator[tuple[str, Any]]:
+    """Items of a mapping of a marks file whose keys must be in `valid` (None: any); `kind` names the keys in errors."""
     if not isinstance(mapping, Mapping):
         raise SourceDataError(f"{place}: {mapping!r} is not a mapping; write 'demo_0: {{term: {{signal: step}}}}'")
     for name, value in mapping.items():
-        if name not in valid:
+        if valid is not None and name not in valid:
             raise SourceDataError(f"{place}: {kind} '{name}' not found; {choices(str(name), valid)}")
         yield str(name), value
 
 
-def _checked_steps(place: str, mapping: Any, signals: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+def _checked_steps(place: str, mapping: Any, signals: tuple[str, ...] | None) -> Iterator[tuple[str, int]]:
     for signal, step in _checked_items(place, mapping, "signal", signals):
         if not isinstance(step, int) or isinstance(step, bool):
             raise SourceDataError(f"{place}.{signal}: must be an integer (got {step!r}); the first step of a demo is 0")

@@ -21,12 +21,23 @@ from isaaclab_mimic_ext.errors import MimicError
 from isaaclab_mimic_ext.files.dataset_file import DatasetFile
 from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.texts import split_remedy
 
 log = logging.getLogger(__name__)
 
 _QUICK_END_S, _LONGEST_EXAMINATION_S = 1.0, 60.0
 """Time in which an examination may end, without and with a note in the log [s]."""
 _SLOWER = "record the demo again, more slowly near the objects (Shift)"
+_AGAIN = "record the same scene again"
+_COMPLETE = f"{_AGAIN}, and complete each subtask before the next one"
+_WHILE_RECORDING = {
+    **dict.fromkeys(("annotation", "no mark", "same frame", "subtask order", "offsets", "cropped end"), _COMPLETE),
+    "short segment": f"{_AGAIN}, and approach more slowly (Shift)",
+    "saturated": f"{_AGAIN}, more slowly (Shift)",
+    "gripper moving": f"{_AGAIN}, and let the hand rest before the gripper opens or closes",
+    "idle": f"keep the demo, or {_AGAIN} without the pause, which all trials repeat",
+}
+"""Remedy of a finding while its demo can still be recorded again, by check; the marks and the file do not exist yet."""
 _OF_ALL_DEMOS = ("unused", "similar")
 """Checks that compare a demo with other demos."""
 
@@ -82,7 +93,7 @@ class Doctor:
             except ReplayStopped:
                 break
             except MimicError as error:
-                findings = [_finding(ERROR, "replay", str(error), "record the demo again")]
+                findings = [_finding(ERROR, "replay", str(error), _AGAIN)]
             except Exception:
                 log.exception("The demo could not be examined")
                 findings = [_finding(NOTE, "check", "the demo could not be examined", "see the terminal")]
@@ -102,7 +113,7 @@ class Doctor:
         subtasks = self._config.subtask_configs
         (annotation,) = annotate(env, [demo], subtasks, num_success_steps, SignalSource(), self._check_open)
         self._check_open()
-        return examine_annotation(annotation, env, self._task, self._config, self._check_open)
+        return for_recording(examine_annotation(annotation, env, self._task, self._config, self._check_open))
 
     def _check_open(self, *_: object) -> None:
         if self._is_closed:
@@ -124,7 +135,7 @@ def examine_annotation(
         check_open: called between two parts of the examination; an exception ends the examination.
     """
     if annotation.rejection is not None:
-        reason, _, remedy = annotation.rejection.removeprefix(f"{annotation.demo.name}: ").partition("; ")
+        reason, remedy = split_remedy(annotation.rejection.removeprefix(f"{annotation.demo.name}: "))
         return [_finding(ERROR, "annotation", reason, remedy or _SLOWER)]
     with tempfile.TemporaryDirectory(prefix="mimic_studio_") as folder:
         path = Path(folder) / "demo.hdf5"
@@ -135,6 +146,15 @@ def examine_annotation(
         report = examine(path, task, config, num_draws=1, on_progress=check_open).report
     found = [each for each in report.findings if each.demo == "demo_0" and each.check not in _OF_ALL_DEMOS]
     return [asdict(each) for each in found]
+
+
+def for_recording(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Findings with the remedies that are possible before the demo is kept: it is recorded again."""
+    return [{**each, "remedy": _remedy(each)} for each in findings]
+
+
+def _remedy(finding: Mapping[str, Any]) -> str:
+    return _WHILE_RECORDING.get(finding["check"], _AGAIN if finding["level"] == ERROR else str(finding["remedy"]))
 
 
 def _finding(level: str, check: str, found: str, remedy: str) -> dict[str, Any]:

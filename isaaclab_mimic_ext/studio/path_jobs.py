@@ -4,7 +4,7 @@ import json
 import logging
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +23,10 @@ _RUNNING = "running"
 
 @dataclass
 class _Job:
-    """A running command; `facts` are stored with its outcome."""
+    """A running command."""
 
     step: str
     command: ChildCommand
-    facts: Mapping[str, Any]
     why_stopped: str = ""
 
 
@@ -40,7 +39,8 @@ class StepRunner:
 
     Attributes:
         outcomes: step -> outcome of its last command. `reason` is empty after a success, and `is_stopped` is true if the
-            command was stopped. `exit_code` is null if the studio was killed before the command ended.
+            command was stopped. `exit_code` is null if the studio was killed before the command ended. `began_at`: seconds
+            since the epoch.
     """
 
     def __init__(self, folder: StudioFolder, error_text: Callable[[str], str]):
@@ -61,7 +61,7 @@ class StepRunner:
         jobs = dict(self._jobs)  # Another thread may ask while a command ends.
         return {step: max(0.0, time.time() - job.command.began_at) for step, job in jobs.items()}
 
-    def start(self, step: str, command: str, facts: Mapping[str, Any]) -> None:
+    def start(self, step: str, command: str) -> None:
         """Start a command line; its output replaces that of the last command of the step.
 
         Raises:
@@ -74,18 +74,19 @@ class StepRunner:
         with output:
             child = ChildCommand.start(shlex.split(command), output)
         log.info("%s: %s", step, command)
-        self._jobs[step] = _Job(step, child, facts)
+        self._jobs[step] = _Job(step, child)
         self._write()
 
     def _continue(self, step: str, values: Any) -> None:
         """Take over the command that an earlier studio has started. If it has ended since, its outcome is noted."""
-        if not isinstance(values, dict) or not isinstance(values.get("facts"), dict):
+        if not isinstance(values, dict):
             return
         if (command := ChildCommand.from_dict(values)) is not None:
             log.info("%s: the command of an earlier studio still runs (process %d)", step, command.pid)
-            self._jobs[step] = _Job(step, command, values["facts"])
+            self._jobs[step] = _Job(step, command)
         else:
-            self.outcomes[step] = self._outcome(step, None, "", values["facts"])
+            began_at = values.get("began_at")
+            self.outcomes[step] = self._outcome(step, None, "", began_at if isinstance(began_at, float) else 0.0)
 
     def stop(self, why: str = STOPPED, step: str | None = None) -> None:
         """Ask the command of a step to end, None: all commands; a generation can be continued."""
@@ -101,18 +102,18 @@ class StepRunner:
 
     def _note(self, job: _Job) -> None:
         del self._jobs[job.step]
-        outcome = self._outcome(job.step, job.command.exit_code, job.why_stopped, job.facts)
+        outcome = self._outcome(job.step, job.command.exit_code, job.why_stopped, job.command.began_at)
         if outcome["reason"] and outcome["exit_code"] is not None:
             log.warning("%s: %s", job.step, outcome["reason"])
         self.outcomes[job.step] = outcome
         self._write()
 
-    def _outcome(self, step: str, code: int | None, why_stopped: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def _outcome(self, step: str, code: int | None, why_stopped: str, began_at: float) -> dict[str, Any]:
         reason = ""
         if code != 0:
             reason = why_stopped or self._error_text(self._read_log(step))
         stopped = {"is_stopped": True} if reason and why_stopped else {}
-        return {"exit_code": code, "reason": reason, **stopped, **facts}
+        return {"exit_code": code, "reason": reason, **stopped, "began_at": began_at}
 
     def _read_log(self, step: str) -> str:
         try:
@@ -121,7 +122,7 @@ class StepRunner:
             return ""
 
     def _write(self) -> None:
-        jobs = {step: {"facts": dict(job.facts), **job.command.as_dict()} for step, job in self._jobs.items()}
+        jobs = {step: job.command.as_dict() for step, job in self._jobs.items()}
         write_json(self._folder.outcomes, {**self.outcomes, **({_RUNNING: jobs} if jobs else {})})
 
     def close(self) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 from isaaclab_mimic_ext.command_lines import words_in_comment
 from isaaclab_mimic_ext.config.next_step import evaluate_command, next_command
 from isaaclab_mimic_ext.errors import MimicError
-from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.run.result import TARGET_REACHED
 from isaaclab_mimic_ext.run.run_state import WRITING, state_of
 from isaaclab_mimic_ext.run.session import RunFolder, is_in_use, opened_store
+from isaaclab_mimic_ext.studio.annotated_file import AnnotatedFile
 from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.studio.path_results import (
     NOT_READY,
@@ -47,7 +47,7 @@ class State(StrEnum):
     RUNNING = "running"
     DONE = "done"
     OLD = "old"
-    """The files of an earlier step have changed since."""
+    """Its input has changed since: the recording, the marks, or the files of an earlier step."""
     FAILED = "failed"
 
 
@@ -60,9 +60,10 @@ class StepState:
         state: its state.
         figure: result or progress, such as "3 of 10 demos".
         short: text of the strip in place of `figure`, where that is long; empty: `figure`.
-        reason: reason of a failure.
+        reason: reason of a failure, or why the step is out of date.
         command: command line of the step, which the page may start; empty for the recording.
         fault: reason for which the step cannot be started, with the remedy; empty if it can.
+        first: step that must be done before this one can be started; empty if it can.
         replaces: files that the command replaces; empty if none.
         output: last lines that the command has printed; the result of a check.
         share: completed part of a generation that runs, from 0 to 1; None if it is not known.
@@ -79,6 +80,7 @@ class StepState:
     reason: str = ""
     command: str = ""
     fault: str = ""
+    first: str = ""
     replaces: str = ""
     output: tuple[str, ...] = ()
     share: float | None = None
@@ -130,7 +132,9 @@ class PathFiles:
     task_name: str
     has_starts: bool = False
     step_dt: float | None = None
-    _counts: dict[Path, tuple[float, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._annotated = AnnotatedFile(self.folder)
 
     def states(
         self, recorded: Recorded, outcomes: Mapping[str, Any], count: int = DEFAULT_COUNT, for_policy: bool = False
@@ -142,8 +146,9 @@ class PathFiles:
             count: number of demos to generate.
             for_policy: whether they train a policy: more noise in their actions.
         """
-        mark = self._mark(recorded, outcomes.get(MARK, {}))
-        steps = [self._record(recorded), mark, self._check(), self._generate(count, for_policy), self._report()]
+        steps = [
+            self._record(recorded), self._mark(recorded), self._check(), self._generate(count, for_policy), self._report()
+        ]  # fmt: skip
         steps = [self._with_failure(step, outcomes.get(step.name, {})) for step in steps]
         complete = {RECORD} if recorded.is_complete and self.folder.raw.is_file() else set()
         complete |= {step.name for step in steps if step.state is State.DONE or step.is_written}
@@ -187,7 +192,7 @@ class PathFiles:
             return StepState(RECORD, State.RUNNING, figure)
         return StepState(RECORD, State.DONE if recorded.num_demos else State.MISSING, figure)
 
-    def _mark(self, recorded: Recorded, outcome: Mapping[str, Any]) -> StepState:
+    def _mark(self, recorded: Recorded) -> StepState:
         folder = self.folder
         marks = folder.marks if folder.marks.is_file() else None
         replaces = _existing(folder.annotated)
@@ -201,29 +206,23 @@ class PathFiles:
             fault = "the recording runs; end it first (Save and end, on the tab Record)"
         elif not folder.raw.is_file():
             fault = "no demo is recorded; record demos first"
-        step = StepState(MARK, command=command, fault=fault, replaces=replaces)
+        step = StepState(MARK, command=command, fault=fault, first=RECORD if fault else "", replaces=replaces)
         if not replaces:
             return step
-        # A continued recording writes its file again, also without new demos.
-        is_own = "trials" in outcome and not _is_newer(folder.annotated, folder.log(MARK))
-        has_changed = outcome["trials"] != list(recorded.trials) if is_own else _is_newer(folder.raw, folder.annotated)
-        is_old = has_changed or _is_newer(folder.marks, folder.annotated)
-        return replace(step, state=State.OLD if is_old else State.DONE, figure=self._num_demos(folder.annotated))
+        return replace(_old_or_done(step, self._annotated.change()), figure=self._annotated.num_demos)
 
     def _check(self) -> StepState:
         folder = self.folder
         command = next_command("check", input_file=folder.annotated, output_file=folder.check_picture, overwrite=True)
-        fault = "" if folder.annotated.is_file() else "no demo is marked; mark the demos first"
-        step = StepState(CHECK, command=command, fault=fault)
+        step = self._after_annotation(StepState(CHECK, command=command))
         log = folder.log(CHECK)
         text = text_of(log)
         found = [*SUMMARY.finditer(text)]
-        if not found or fault:
+        if not found or step.fault:
             return step
         is_old = _is_newer(folder.annotated, log)
         return replace(
-            step,
-            state=State.OLD if is_old else State.DONE,
+            _old_or_done(step, f"{folder.annotated.name} was written after this check" if is_old else ""),
             figure=found[-1]["counts"],
             short=short_verdict(found[-1]),
             output=result_of(text, folder.annotated, self.step_dt),
@@ -233,7 +232,6 @@ class PathFiles:
 
     def _generate(self, count: int, for_policy: bool) -> StepState:
         folder, progress = self.folder, _json(self.folder.run / "progress.json")
-        fault = "" if folder.annotated.is_file() else "no demo is marked; mark the demos first"
         is_old = _is_newer(folder.annotated, folder.run / "config.yaml")
         is_finished = progress.get("stop_reason") == TARGET_REACHED and folder.generated.is_file()
         is_same = progress.get("target") == count and self.is_for_policy() == for_policy
@@ -243,7 +241,7 @@ class PathFiles:
         purpose = dict([_FOR_POLICY.split("=")]) if for_policy else {}
         command = next_command("generate", **places, num_trials=count, **purpose, **mode)
         replaces = "" if can_resume else _existing(folder.run)
-        step = StepState(GENERATE, command=command, fault=fault, replaces=replaces)
+        step = self._after_annotation(StepState(GENERATE, command=command, replaces=replaces))
         if not progress:
             return step
         figure = f"{progress.get('successes', 0)} of {counted(progress.get('target') or 0, 'demo')}"
@@ -253,44 +251,64 @@ class PathFiles:
             reason = "was interrupted" if progress["state"] == "running" else str(progress.get("stop_reason"))
             return replace(step, state=State.FAILED, figure=figure, reason=reason)
         figure = f"{counted(progress.get('successes') or 0, 'demo')} of {counted(progress.get('trials') or 0, 'trial')}"
-        return replace(step, state=State.OLD if is_old else State.DONE, figure=figure)
+        why = f"{folder.annotated.name} was written after this generation had begun" if is_old else ""
+        return replace(_old_or_done(step, why), figure=figure)
+
+    def _after_annotation(self, step: StepState) -> StepState:
+        """A step that reads the annotated file, with its fault if the file does not exist."""
+        if (path := self.folder.annotated).is_file():
+            return step
+        return replace(step, fault=f"{path.name} does not exist; do the step Annotate first", first=MARK)
 
     def _report(self) -> StepState:
         folder, page = self.folder, self.folder.report
         command = next_command("report", input_dir=folder.run, overwrite=True if page.is_file() else None)
-        fault = "" if (folder.run / "run.sqlite").is_file() else "no run exists; generate demos first"
-        step = StepState(REPORT, command=command, fault=fault)
+        exists = (folder.run / "run.sqlite").is_file()
+        fault = "" if exists else "no demos were generated; do the step Generate first"
+        step = StepState(REPORT, command=command, fault=fault, first="" if exists else GENERATE)
         if not page.is_file():
             return step
         is_old = _is_newer(folder.run / "progress.json", page)
-        state = State.OLD if is_old else State.DONE
-        return replace(step, state=state, pictures=_times(folder.video))
+        step = _old_or_done(step, "the generation has changed since the report was written" if is_old else "")
+        return replace(step, pictures=_times(folder.video))
 
     def _with_failure(self, step: StepState, outcome: Mapping[str, Any]) -> StepState:
         """The step as failed if its last command failed after its output was written."""
-        # The files decide about a generation whose dataset is complete, also if its videos are not, about a command that was
-        # stopped when its output was complete, and about a command whose exit code is not known.
-        is_decided = step.name == GENERATE or outcome.get("is_stopped") or outcome.get("exit_code", 1) is None
-        is_complete = bool(is_decided) and step.state is State.DONE
-        if not outcome.get("reason") or step.state is State.RUNNING or is_complete:
+        if not outcome.get("reason") or step.state is State.RUNNING or self._has_written(step, outcome):
             return step
         if step.verdict.startswith(NOT_READY):  # The check has not failed; the demos have.
-            return replace(step, state=State.FAILED)
-        folder, log = self.folder, self.folder.log(step.name)
-        outputs = {MARK: folder.annotated, GENERATE: folder.run / "progress.json", REPORT: folder.report}
-        if step.name in outputs and _is_newer(outputs[step.name], log):
+            return replace(step, state=State.FAILED, reason="")
+        log, reason = self.folder.log(step.name), outcome["reason"]
+        if step.name in self._outputs and _is_newer(self._outputs[step.name], log):
             return step
-        return replace(step, state=State.FAILED, reason=outcome["reason"], output=last_lines(log), verdict="", short="")
+        if outcome.get("exit_code", 1) is None and not outcome.get("is_stopped"):
+            reason = f"the command ended before its output was complete; its last line: {reason}"
+            if step.name == GENERATE and step.state is State.FAILED:
+                return step  # The run can be continued.
+        return replace(step, state=State.FAILED, reason=reason, output=last_lines(log), verdict="", short="")
 
-    def _num_demos(self, path: Path) -> str:
-        time = path.stat().st_mtime
-        if self._counts.get(path, (0.0, ""))[0] != time:
-            try:
-                with open_hdf5(path) as file:
-                    self._counts[path] = time, counted(len(demo_names(file)), "demo")
-            except MimicError as error:
-                self._counts[path] = time, str(error)
-        return self._counts[path][1]
+    def _has_written(self, step: StepState, outcome: Mapping[str, Any]) -> bool:
+        """Return whether the last command of a step has written its output, although it did not report a success.
+
+        The files decide about a generation whose dataset is complete, also if its videos are not, about a command that was
+        stopped when its output was complete, and about a command whose exit code is not known.
+        """
+        is_decided = step.name == GENERATE or outcome.get("is_stopped") or outcome.get("exit_code", 1) is None
+        output = self._outputs.get(step.name, self.folder.log(step.name))
+        if not is_decided or step.state not in (State.DONE, State.OLD) or not output.exists():
+            return False
+        return bool(output.stat().st_mtime >= outcome.get("began_at", 0.0))
+
+    @property
+    def _outputs(self) -> dict[str, Path]:
+        """Step -> file that its command writes; for a generation, the file with its result."""
+        folder = self.folder
+        return {MARK: folder.annotated, GENERATE: folder.run / "progress.json", REPORT: folder.report}
+
+
+def _old_or_done(step: StepState, change: str) -> StepState:
+    """The step whose output exists; `change` states why it is out of date, and is empty if it is not."""
+    return replace(step, state=State.OLD if change else State.DONE, reason=change)
 
 
 def _times(path: Path) -> dict[str, int]:

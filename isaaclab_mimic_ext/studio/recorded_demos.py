@@ -78,7 +78,7 @@ class RecordedDemos:
         Raises:
             MimicError: the file or the store is damaged, or a chosen demo is not in the recording.
         """
-        seen = tuple(map(_version, (self.path, self._store, self._store.with_name(f"{self._store.name}-wal"))))
+        seen = tuple(map(version_of, (self.path, self._store, self._store.with_name(f"{self._store.name}-wal"))))
         if seen == self._seen:
             return False
         with self._lock:
@@ -160,7 +160,7 @@ def _start(demo: Demo) -> dict[str, list[float]]:
     }
 
 
-def _version(path: Path) -> tuple[int, int]:
+def version_of(path: Path) -> tuple[int, int]:
     """Time of the last change of a file, and its size; zeros if it does not exist."""
     try:
         found = path.stat()

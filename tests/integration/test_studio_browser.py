@@ -413,12 +413,25 @@ def test_path_starts_a_step_by_keyboard_and_shows_its_failure(
         assert page.evaluate("document.getElementById('path_card').hidden")
         assert page.evaluate("overlaps()") == []
         assert page.evaluate(f"{TAB}.step") == 0, "keys in the card do not move the robot"
+        page.evaluate("document.querySelector('[data-step=generate]').click()")
+        fault = "Not yet: annotated.hdf5 does not exist; do the step Annotate first."
+        assert page.evaluate(seen("#path_fault")) == fault
+        assert page.evaluate(seen("#path_earlier")) == "Go to the step Annotate"
+        page.press("Enter")
+        assert page.evaluate(seen("#path_card h2")) == "Annotate"
+        page.evaluate(f"{PATH}.open('record')")
+        assert page.evaluate(seen("#path_few")).startswith("About ten demos with different starts are advised")
+        page.evaluate(f"{PATH}.open('')")
         page.evaluate("studio.tabs.set('mark', { isComplete: false, refresh() {} })")
         page.evaluate("document.querySelector('[data-step=mark]').click()")
         assert page.evaluate("document.activeElement.id") == "path_show", "demos without marks are marked first"
         assert (
             page.evaluate("document.querySelector('#path_card .primary:not([hidden])').textContent") == "Show the tab Mark"
         )
+        assert page.evaluate(f"{PATH}.next().text") == "Next: mark the demos"
+        page.evaluate(f"studio.select = (name) => {{ window.selected = name; }}, {PATH}.nextStep = 'mark'")
+        page.evaluate(f"{PATH}.nextButton.click()")
+        assert page.evaluate(f"[window.selected, {PATH}.opened]") == ["mark", ""], "the text of the button says so"
         assert not page.problems
 
 
@@ -472,12 +485,20 @@ def test_path_shows_a_running_check_its_result_and_the_next_step(checking: tuple
     assert page.evaluate(seen("#path_verdict")).startswith("Ready to generate.")
     assert page.evaluate(seen("[data-step=check]")) == "✓ Check · ready"
     page.press("Enter")
-    page.evaluate("document.getElementById('path_count').select()")
-    page.call("Input.insertText", text="0")
-    page.wait_for("document.getElementById('path_start').disabled")
+    assert page.evaluate(seen("#path_count_fault")) is None
+    for text in ("0", "-5", "2.5", "1e9", ""):
+        page.evaluate("document.getElementById('path_count').value = ''")
+        page.evaluate("document.getElementById('path_count').select()")
+        page.call("Input.insertText", text=text)
+        if not text:
+            page.evaluate("document.getElementById('path_count').dispatchEvent(new Event('input'))")
+        page.wait_for("document.getElementById('path_start').disabled")
+        rule = "The number of demos must be a whole number from 1 to 1,000,000."
+        assert page.evaluate(seen("#path_count_fault")) == rule
     page.evaluate("document.getElementById('path_count').select()")
     page.call("Input.insertText", text="73")
     page.wait_for(f"{COMMAND}.includes('num_trials=73') && !document.getElementById('path_start').disabled")
+    assert page.evaluate(seen("#path_count_fault")) is None
     assert page.evaluate("document.activeElement.id") == "path_count", "while the number is typed"
     click(page, "#path_for_policy")
     page.wait_for(f"{COMMAND}.includes('num_trials=73 generation=policy')")
@@ -496,6 +517,30 @@ def test_path_is_taken_with_enter_from_the_end_of_the_recording(checking: tuple[
     page.evaluate(f"{PATH}.startStep = () => {{ window.isStarted = true; }}")
     page.press("Enter")
     assert page.evaluate("window.isStarted")
+
+
+def test_end_without_a_demo_offers_to_record_with_enter_and_escape_asks_without_saving(
+    checking: tuple[Page, Recording, Path],
+) -> None:
+    page, _, _ = checking
+    page.press("Escape")
+    page.wait_for("document.getElementById('ask').open")
+    asked = "['ask_text', 'ask_yes'].map((id) => document.getElementById(id).textContent)"
+    assert page.evaluate(asked) == ["No demo is kept yet. End the recording without a demo?", "End"]
+    page.press("Escape")
+    page.wait_for("!document.getElementById('ask').open")
+    ended = {"phase": "done", "demos": [], "num_wanted": 3, "can_continue": True, "reason": "no demo was recorded"}
+    page.evaluate(f"{TAB}.state = {{...{TAB}.state, ...{json.dumps(ended)}}}, {TAB}.refresh()")
+    assert page.evaluate(seen("#more")) == "Record the missing 3 (Enter)"
+    page.evaluate(f"{TAB}.studio.order = (message) => {{ window.ordered = message; }}")
+    page.press("Enter")
+    assert page.evaluate("window.ordered") == {"tab": "record", "do": "more", "count": 3}
+    few = {"demos": [{"num_steps": 9, "start": {}}], "num_wanted": 1}
+    page.evaluate(f"{TAB}.state = {{...{TAB}.state, ...{json.dumps(few)}}}, {TAB}.refresh()")
+    assert page.evaluate(seen("#done_few")).startswith("About ten demos with different starts are advised")
+    ten = {"demos": [{"num_steps": 9, "start": {}}] * 10}
+    page.evaluate(f"{TAB}.state = {{...{TAB}.state, ...{json.dumps(ten)}}}, {TAB}.refresh()")
+    assert page.evaluate(seen("#done_few")) is None
 
 
 RUNNING = """(() => {

@@ -3,7 +3,9 @@
 # T steps of a demo, B bodies that move
 
 import logging
+import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +27,9 @@ from isaaclab_mimic_ext.envs.posed_scene import PosedScene
 from isaaclab_mimic_ext.envs.recorded_scene import computed_signals, recorded_scene
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.writing import part_path
+from isaaclab_mimic_ext.studio.annotated_file import AnnotatedFile
 from isaaclab_mimic_ext.studio.doctor import Doctor, ReplayStopped
+from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.studio.mark_jobs import AnnotateJob
 from isaaclab_mimic_ext.studio.mark_session import make_marking
 from isaaclab_mimic_ext.studio.protocol import Refusal
@@ -120,6 +124,24 @@ def test_marks_are_saved_at_once_and_annotate_the_same_on_the_command_line(
     refusal = f"{tmp_path / 'annotated.hdf5'} exists; write it again, and confirm that it is replaced"
     assert person.order("annotate", overwrite=False) == refusal
     assert person.annotate(overwrite=True)["state"] == "done"
+
+
+def test_file_of_the_tab_is_up_to_date_until_marks_or_demos_change(
+    page: MarkPage, person: MarkPerson, recorded: Path, tmp_path: Path
+) -> None:
+    folder = StudioFolder(tmp_path)
+    shutil.copy(recorded, folder.raw)
+    assert person.mark("demo_1", leave_out=True) is None
+    assert person.annotate()["text"].startswith("1 demo is in ")
+    os.utime(folder.raw)
+    file = AnnotatedFile(folder)
+    assert file.change() == "", "a demo that was left out was considered"
+    assert person.mark("demo_0", reach=30) is None
+    assert file.change() == "the marks of demo_0 have changed since"
+    assert person.mark("demo_0") is None
+    assert file.change() == ""
+    record_demos(folder.raw, 3, "overwrite=true")
+    assert file.change() == "the recording has 1 demo more than were annotated (demo_2)"
 
 
 def test_page_that_opens_again_shows_the_saved_marks(

@@ -14,6 +14,8 @@ import h5py
 import pytest
 
 from isaaclab_mimic_ext.command_lines import program
+from isaaclab_mimic_ext.datasets.annotated_from import ANNOTATED_DEMOS, contents_as_text, contents_of
+from isaaclab_mimic_ext.datasets.marks import read_marks
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.run.result import TARGET_REACHED, RunResult
@@ -26,7 +28,9 @@ from isaaclab_mimic_ext.studio.path_results import NOT_READY, last_lines, progre
 from isaaclab_mimic_ext.studio.path_steps import STEPS, PathFiles, Recorded, State, StepState
 from isaaclab_mimic_ext.studio.path_tab import PathTab
 from isaaclab_mimic_ext.studio.protocol import Refusal
+from isaaclab_mimic_ext.studio.recorded_demos import RecordedDemos
 from isaaclab_mimic_ext.studio.tabs import Client
+from tests.processes import HANG_S
 
 RECORDED = Recorded((0, 2), 2, True)
 SUMMARY = "0 errors, 1 warning, 2 notes"
@@ -81,8 +85,9 @@ def test_steps_of_a_new_session_wait_for_the_recording(tmp_path: Path) -> None:
     assert [step.is_next for step in steps.values()] == [True, False, False, False, False]
     assert steps["record"].figure == "0 of 10 demos"
     assert steps["mark"].fault == "the recording runs; end it first (Save and end, on the tab Record)"
-    assert steps["check"].fault == steps["generate"].fault == "no demo is marked; mark the demos first"
-    assert steps["report"].fault == "no run exists; generate demos first"
+    assert steps["check"].fault == steps["generate"].fault == "annotated.hdf5 does not exist; do the step Annotate first"
+    assert steps["report"].fault == "no demos were generated; do the step Generate first"
+    assert [step.first for step in steps.values()] == ["", "record", "mark", "mark", "generate"]
 
 
 def test_next_step_is_the_first_that_is_missing(folder: StudioFolder) -> None:
@@ -121,16 +126,43 @@ def test_marks_of_the_session_are_used_and_make_older_annotations_old(folder: St
     os.utime(folder.raw, (time.time() - 20,) * 2)
     write(folder.marks, 0)
     step = states(folder)["mark"]
-    assert step.state is State.OLD
+    assert (step.state, step.reason) == (State.OLD, "marks.yaml was written after annotated.hdf5")
     assert f"marks_file={folder.marks}" in step.command
 
 
-def test_recording_that_is_written_again_without_new_demos_keeps_its_annotation(folder: StudioFolder) -> None:
-    write(folder.log("mark"), 9)
+def write_recording(path: Path, num_demos: int) -> None:
+    with h5py.File(path, "w") as file:
+        for index in range(num_demos):
+            file.create_dataset(f"data/demo_{index}/actions", data=[[float(index)]])
+
+
+def test_annotation_is_out_of_date_if_demos_or_marks_differ_and_not_if_files_are_newer(folder: StudioFolder) -> None:
+    write_recording(folder.raw, 3)
+    write(folder.marks, 0, "demo_1:\n  term: {lift: 5}\n")
+    demos = RecordedDemos(folder.raw)
+    demos.update()
+    written = contents_of({name: demo.actions for name, demo in demos.demos.items()}, read_marks(folder.marks))
     write(folder.annotated, 10)
-    assert states(folder)["mark"].state is State.OLD
-    assert states(folder, mark={"trials": [0, 2], "reason": ""})["mark"].state is State.DONE
-    assert states(folder, mark={"trials": [0], "reason": ""})["mark"].state is State.OLD
+    with h5py.File(folder.annotated, "a") as file:
+        file["data"].attrs[ANNOTATED_DEMOS] = contents_as_text(written)
+    os.utime(folder.annotated, (time.time() - 10,) * 2)
+    files = PathFiles(folder, "desktop_organizer")
+
+    def mark() -> tuple[State, str]:
+        step = files.states(RECORDED, {})[1]
+        return step.state, step.reason
+
+    assert mark() == (State.DONE, ""), "the recording was written again, with the same demos"
+    write(folder.marks, -1, "demo_1:\n  term: {lift: 6}\n")
+    assert mark() == (State.OLD, "the marks of demo_1 have changed since")
+    write(folder.marks, -2, "demo_0: {}\ndemo_1:\n  term: {lift: 5}\n  actions: 'sha256:0'\n")
+    assert mark() == (State.DONE, ""), "the change was taken back"
+    write_recording(folder.raw, 5)
+    assert mark() == (State.OLD, "the recording has 2 demos more than were annotated (demo_3, demo_4)")
+    write_recording(folder.raw, 2)
+    assert mark() == (State.OLD, "the recording does not contain the demos any more that were annotated (demo_2)")
+    folder.marks.write_text("[")
+    assert mark()[1].startswith(f"{folder.marks}: is not a YAML file")
 
 
 def test_annotation_that_was_killed_can_be_started_again(folder: StudioFolder) -> None:
@@ -296,22 +328,29 @@ def wait(runner: StepRunner) -> None:
         time.sleep(0.01)
 
 
+def outcomes(runner: StepRunner) -> dict[str, dict[str, Any]]:
+    """Outcomes without their times, which must be near."""
+    found = {step: dict(outcome) for step, outcome in runner.outcomes.items()}
+    assert all(0 <= time.time() - outcome.pop("began_at") < HANG_S for outcome in found.values())
+    return found
+
+
 def test_outcome_of_a_command_is_kept_in_the_folder(runner: StepRunner, folder: StudioFolder) -> None:
-    runner.start("check", PYTHON + "'raise SystemExit(\"DatasetError: no\")'", {})
+    runner.start("check", PYTHON + "'raise SystemExit(\"DatasetError: no\")'")
     assert runner.running == ("check",)
     wait(runner)
-    runner.start("mark", PYTHON + "'print(2)'", {"trials": [0]})
+    runner.start("mark", PYTHON + "'print(2)'")
     wait(runner)
-    assert StepRunner(folder, last_line).outcomes == {
+    assert outcomes(StepRunner(folder, last_line)) == {
         "check": {"exit_code": 1, "reason": "DatasetError: no"},
-        "mark": {"exit_code": 0, "reason": "", "trials": [0]},
+        "mark": {"exit_code": 0, "reason": ""},
     }
     assert folder.log("mark").read_text() == "2\n"
 
 
 def test_command_is_stopped_on_the_page_and_at_the_end_of_the_studio(runner: StepRunner) -> None:
     for stop, reason in ((runner.stop, STOPPED), (runner.close, ENDED)):
-        runner.start("generate", PYTHON + "'import time; time.sleep(1000)'", {})
+        runner.start("generate", PYTHON + "'import time; time.sleep(1000)'")
         stop()
         wait(runner)
         assert runner.outcomes["generate"]["reason"] == reason
@@ -326,7 +365,7 @@ time.sleep(1000)
 
 def test_processes_of_a_stopped_command_end_with_it(runner: StepRunner, folder: StudioFolder, tmp_path: Path) -> None:
     (tmp_path / "parent.py").write_text(PARENT)
-    runner.start("generate", f"{sys.executable} {tmp_path / 'parent.py'}", {})
+    runner.start("generate", f"{sys.executable} {tmp_path / 'parent.py'}")
     while not (text := folder.log("generate").read_text()).endswith("\n"):
         time.sleep(0.01)
     runner.stop()
@@ -337,7 +376,7 @@ def test_processes_of_a_stopped_command_end_with_it(runner: StepRunner, folder: 
 
 def test_command_of_a_studio_that_was_killed_is_recognized_stopped_and_noted(folder: StudioFolder) -> None:
     killed = StepRunner(folder, last_line)
-    killed.start("mark", PYTHON + "'import time; time.sleep(1000)'", {"trials": [0]})
+    killed.start("mark", PYTHON + "'import time; time.sleep(1000)'")
     runner = StepRunner(folder, last_line)
     assert (runner.running, runner.outcomes) == (("mark",), {})
     assert runner.elapsed_s["mark"] > 0
@@ -346,27 +385,50 @@ def test_command_of_a_studio_that_was_killed_is_recognized_stopped_and_noted(fol
     assert process is not None
     process.wait()
     wait(runner)
-    outcome = {"exit_code": None, "reason": STOPPED, "is_stopped": True, "trials": [0]}
-    assert StepRunner(folder, last_line).outcomes == {"mark": outcome}
+    assert outcomes(StepRunner(folder, last_line)) == {"mark": {"exit_code": None, "reason": STOPPED, "is_stopped": True}}
 
 
 def test_command_that_ended_without_a_studio_is_judged_by_its_files(folder: StudioFolder) -> None:
     killed = StepRunner(folder, last_line)
-    killed.start("mark", PYTHON + "'print(\"Saved 2 demos\")'", {"trials": [0, 2]})
+    killed.start("mark", PYTHON + "'print(\"Saved 2 demos\")'")
     process = killed._jobs["mark"].command.process
     assert process is not None
     process.wait()
     runner = StepRunner(folder, last_line)
     assert not runner.running
-    assert runner.outcomes["mark"] == {"exit_code": None, "reason": "Saved 2 demos", "trials": [0, 2]}
-    assert states(folder, **runner.outcomes)["mark"].state is State.FAILED, "it has written nothing"
+    assert outcomes(runner)["mark"] == {"exit_code": None, "reason": "Saved 2 demos"}
+    step = states(folder, **runner.outcomes)["mark"]
+    reason = "the command ended before its output was complete; its last line: Saved 2 demos"
+    assert (step.state, step.reason) == (State.FAILED, reason), "it has written nothing"
     write(folder.annotated, 0)
     os.utime(folder.log("mark"), (time.time() + 5,) * 2)
+    os.utime(folder.raw, (time.time() - 60,) * 2)
     assert states(folder, **runner.outcomes)["mark"].state is State.DONE
+    write(folder.annotated, 30)
+    assert states(folder, **runner.outcomes)["mark"].state is State.FAILED, "this file is that of an earlier command"
+
+
+def test_generation_that_ended_without_a_studio_is_complete_and_later_out_of_date(folder: StudioFolder) -> None:
+    write(folder.annotated, 20)
+    outcome = {"exit_code": None, "reason": "statistics: 2/2 files", "began_at": time.time() - 9}
+    write_progress(folder, age=5, state="ended", stop_reason=TARGET_REACHED, successes=100)
+    write(folder.generated, 5)
+    write(folder.log("generate"), 3, "statistics: 2/2 files\n")
+    assert states(folder, generate=outcome)["generate"].state is State.DONE
+    write(folder.annotated, 0)
+    step = states(folder, generate=outcome)["generate"]
+    assert (step.state, step.figure) == (State.OLD, "100 demos of 125 trials")
+    assert step.reason == "annotated.hdf5 was written after this generation had begun"
+    failed = {"exit_code": 2, "reason": "ConfigError: no", "began_at": time.time()}
+    write(folder.log("generate"), -1, "ConfigError: no\n")
+    assert states(folder, generate=failed)["generate"].state is State.FAILED, "these files are those of the earlier run"
+    write_progress(folder, age=5)
+    step = states(folder, generate=outcome)["generate"]
+    assert (step.state, step.reason) == (State.FAILED, "was interrupted"), "it can be continued"
 
 
 def test_later_process_with_the_same_id_is_not_taken_for_the_command(folder: StudioFolder) -> None:
-    running = {"check": {"facts": {}, "pid": os.getpid(), "started": "0", "began_at": 0.0}}
+    running = {"check": {"pid": os.getpid(), "started": "0", "began_at": 0.0}}
     folder.outcomes.write_text(json.dumps({"running": running}))
     assert not StepRunner(folder, last_line).running
 
@@ -375,15 +437,15 @@ def test_report_that_was_written_before_the_studio_ended_is_done(folder: StudioF
     write_progress(folder, age=5)
     write(folder.report, 2)
     write(folder.log("report"), 0, "Saved the report\n")
-    stopped = {"exit_code": -15, "reason": ENDED, "is_stopped": True}
+    stopped = {"exit_code": -15, "reason": ENDED, "is_stopped": True, "began_at": time.time() - 3}
     assert states(folder, report=stopped)["report"].state is State.DONE
-    write_progress(folder, age=1)
+    stopped["began_at"] = time.time() - 1
     assert states(folder, report=stopped)["report"].state is State.FAILED, "this report is that of an earlier run"
 
 
 def test_program_that_is_not_found_is_reported(runner: StepRunner) -> None:
     with pytest.raises(OutputError, match="nowhere/mimic: cannot be started: No such file"):
-        runner.start("check", "nowhere/mimic check", {})
+        runner.start("check", "nowhere/mimic check")
     assert not runner.running
 
 
@@ -407,7 +469,7 @@ def test_page_starts_only_known_steps_one_at_a_time(tab: PathTab) -> None:
             ({"do": "run"}, 'do: "run" is not valid; choices: start, stop, count'),
             ({"do": "count", "count": "5; rm"}, "count: must be an integer from 1 to 1000000"),
             ({"do": "stop"}, "stop: no command runs"),
-            ({"do": "start", "step": "check"}, "check: no demo is marked; mark the demos first"),
+            ({"do": "start", "step": "check"}, r"check: annotated\.hdf5 does not exist; do the step Annotate first"),
         ]
         for message, text in refused:
             with pytest.raises(Refusal, match=text):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from isaaclab_mimic_ext.errors import choices
-from isaaclab_mimic_ext.texts import counted
+from isaaclab_mimic_ext.texts import counted, split_remedy
 
 PACKAGE = Path(__file__).resolve().parents[2] / "isaaclab_mimic_ext"
 NOUNS = "attempts|checkpoints|demos|envs|environments|episodes|epochs|errors|failures|files|frames|jobs|trials|warnings"
@@ -25,6 +25,14 @@ def test_noun_agrees_with_its_number(number: int, text: str) -> None:
 
 def test_irregular_plurals_are_given() -> None:
     assert [counted(number, "entry is", "entries are") for number in (1, 3)] == ["1 entry is", "3 entries are"]
+
+
+def test_remedy_begins_after_the_first_semicolon_outside_of_brackets() -> None:
+    assert split_remedy("never rises (false; 310 steps); record again; or not") == (
+        "never rises (false; 310 steps)",
+        "record again; or not",
+    )
+    assert split_remedy("no remedy (a; b)") == ("no remedy (a; b)", "")
 
 
 def test_all_messages_count_with_one_function() -> None:

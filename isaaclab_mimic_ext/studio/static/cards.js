@@ -33,23 +33,30 @@ function lines({ has_doctor: hasDoctor, findings, step_dt: stepDt }) {
   });
 }
 
+const FEWEST = 10; // demos that are advised
+const FEW = "About ten demos with different starts are advised: each generated demo is adapted from one of yours, so that few demos give a dataset with little variety.";
+
+// Sentence about a number of recorded demos that is less than advised; empty if it is not.
+export const fewText = (count) => (count < FEWEST ? FEW : "");
+
 export class DoneCard {
   // `path` returns the path of the page; null without one.
   constructor(more, path) {
     this.title = element("h2");
     this.text = element("p");
+    this.few = element("p", { class: "soft", id: "done_few" });
     this.next = element("pre");
     this.nextTitle = element("p", { text: "Next, mark where the subtasks end. In a terminal:" });
     this.more = button("", () => more(this.count), { id: "more", class: "primary" });
     this.path = path;
     this.step = button("", () => path().goToNext(), { id: "done_next", class: "primary" });
     this.root = element("div", { class: "card", id: "done", role: "group", "aria-label": "End", hidden: true },
-      this.title, this.text, this.nextTitle, this.next, element("div", { class: "row" }, this.step, this.more));
+      this.title, this.text, this.few, this.nextTitle, this.next, element("div", { class: "row" }, this.step, this.more));
   }
 
-  // Whether the card leads to the next step.
-  get canContinue() {
-    return !this.root.hidden && !this.step.hidden;
+  // The button that Enter presses: the next step, or more demos; null without one.
+  get firstButton() {
+    return this.root.hidden ? null : [this.step, this.more].find((each) => !each.hidden && !each.disabled) ?? null;
   }
 
   update(state, hasControl) {
@@ -59,6 +66,8 @@ export class DoneCard {
     const missing = state.num_wanted - state.demos.length;
     this.title.textContent = hasFailed ? "The recording has stopped" : missing > 0 ? "The recording has ended" : "All demos are recorded";
     this.text.textContent = state.reason;
+    this.few.textContent = hasFailed || !state.demos.length ? "" : fewText(state.demos.length);
+    this.few.hidden = !this.few.textContent;
     this.next.textContent = state.next_command;
     const hasNext = !hasFailed && state.demos.length > 0;
     const path = hasNext ? this.path?.() : null;
@@ -68,6 +77,7 @@ export class DoneCard {
     this.more.classList.toggle("primary", this.step.hidden);
     this.more.hidden = !state.can_continue || !hasControl;
     this.count = missing > 0 ? missing : 5;
-    this.more.textContent = hasFailed ? "Try again" : missing > 0 ? `Record the missing ${missing}` : "Record 5 more";
+    const isFirst = this.step.hidden;
+    label(this.more, `${hasFailed ? "Try again" : missing > 0 ? `Record the missing ${missing}` : "Record 5 more"}${isFirst ? " (Enter)" : ""}`);
   }
 }

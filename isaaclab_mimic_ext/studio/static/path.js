@@ -1,5 +1,6 @@
 // The path from a recording to a generated dataset: a strip on every tab. A step opens a card, which starts its command.
 
+import { fewText } from "/static/cards.js";
 import { button, element, label, show } from "/static/elements.js";
 import { duration } from "/static/figures.js";
 
@@ -12,7 +13,7 @@ const TEXTS = {
   report: "Writes a page about the generation: success by subtask, reasons of failure, pictures.",
 };
 const STARTS = { mark: "Write annotated.hdf5", check: "Check", generate: "Generate", report: "Write the report" };
-const NEXTS = { record: "record demos", mark: "mark the demos", check: "check the demos", generate: "generate demos", report: "write the report" };
+const NEXTS = { record: "record demos", mark: "annotate the demos", check: "check the demos", generate: "generate demos", report: "write the report" };
 const ENDED = { record: "The recording has ended", mark: "annotated.hdf5 is written", check: "The demos are checked", generate: "The generation has ended", report: "The report is written" };
 const MARKS = { missing: "○", running: "◐", done: "✓", old: "↻", failed: "✕" };
 const LOOKS = { missing: "", running: "warn", done: "good", old: "warn", failed: "bad" };
@@ -21,6 +22,7 @@ const [LOOK_COUNT, POLICY_COUNT] = [100, 1000];
 const LOOK_ADVICE = "100 demos show whether generation works. A policy needs about 1,000, with noise in the actions.";
 const TOO_FEW = "These demos show that generation works. A policy succeeds more often with demos that are generated “to train a policy”.";
 const POLICY_ADVICE = "A policy needs about 1,000 demos. Noise in the actions shows it how to correct errors; some more trials fail.";
+const MOST = 1000000; // demos to generate
 const TABS = { record: "record", mark: "mark", generate: "watch" }; // tabs that belong to steps, if they are there
 
 // A command that "was stopped on the page" or "was interrupted" has not failed.
@@ -52,7 +54,7 @@ export class Tab {
   // A line below the strip when a step has ended while its card is closed: it leads to the next step.
   buildNews() {
     this.newsText = element("span", { id: "news_text", role: "status" });
-    this.newsNext = button("", () => this.open(this.newsStep), { id: "news_next", class: "primary" });
+    this.newsNext = button("", () => this.goTo(this.newsStep), { id: "news_next", class: "primary" });
     this.news = element("div", { id: "news", class: "row", hidden: true }, this.newsText, this.newsNext,
       button("Close", () => this.hideNews(), { id: "news_close" }));
   }
@@ -68,7 +70,7 @@ export class Tab {
     if (!ended || this.opened || (ended.name === "record" && this.studio.shown === "record")) return; // The tab has a card.
     this.newsStep = next?.name ?? ended.name;
     this.newsText.textContent = `${ENDED[ended.name]}${ended.figure ? `: ${ended.figure}` : ""}.`;
-    label(this.newsNext, next ? `Next: ${NEXTS[next.name]}` : `Show the step ${TITLES[ended.name]}`);
+    label(this.newsNext, next ? this.textOf(next.name) : `Show the step ${TITLES[ended.name]}`);
     this.news.hidden = false;
   }
 
@@ -78,16 +80,19 @@ export class Tab {
     this.state = element("p", { id: "path_state", role: "status" });
     this.command = element("pre", { id: "path_command" });
     this.fault = element("p", { id: "path_fault" });
-    this.count = element("input", { type: "number", id: "path_count", min: 1, max: 1000000, value: 100 });
+    this.count = element("input", { type: "number", id: "path_count", min: 1, max: MOST, value: 100, "aria-describedby": "path_count_fault" });
     this.countLabel = element("label", { for: "path_count", text: "Number of demos" });
     this.forPolicy = element("input", { type: "checkbox", id: "path_for_policy" });
     this.countRow = element("p", { class: "row" }, this.countLabel, this.count, element("label", {}, this.forPolicy, " to train a policy"));
+    this.countFault = element("p", { id: "path_count_fault", role: "alert", "data-state": "bad" });
+    this.few = element("p", { class: "soft", id: "path_few" });
     this.advice = element("p", { class: "soft", id: "path_advice" });
     this.progress = element("progress", { id: "path_progress", max: 1, "aria-label": "Progress" });
     this.startButton = button("", () => this.startStep(), { id: "path_start", class: "primary" });
     this.stopButton = button("Stop", () => this.studio.order({ tab: "path", do: "stop", step: this.opened }), { id: "path_stop" });
     this.showButton = button("", () => this.showTab(), { id: "path_show" });
-    this.nextButton = button("", () => this.open(this.nextStep), { id: "path_next", class: "primary" });
+    this.earlierButton = button("", () => this.goToEarlier(), { id: "path_earlier", class: "primary" });
+    this.nextButton = button("", () => this.goTo(this.nextStep), { id: "path_next", class: "primary" });
     this.takeButton = button("Ask for control", () => this.studio.order({ control: "take" }), { id: "path_take" });
     this.page = element("a", { id: "path_page", class: "button", href: "/path/report.html", target: "_blank", rel: "noopener", text: "Open the report" });
     this.closeButton = button("Close (Esc)", () => this.open(""), { id: "path_close" });
@@ -97,8 +102,8 @@ export class Tab {
     this.more = element("div", { id: "path_more" });
     this.line = element("details", { id: "path_line" }, element("summary", { text: "The same in a terminal" }), copyButton(() => this.command.textContent, "the command"), this.command);
     this.card = element("section", { class: "card", id: "path_card", tabindex: -1, "aria-label": "Step", hidden: true }, this.title, this.verdict, this.text, this.state,
-      this.progress, this.fault, this.countRow, this.advice,
-      element("div", { class: "row" }, this.nextButton, this.page, this.startButton, this.stopButton, this.takeButton, this.showButton, this.closeButton),
+      this.few, this.progress, this.fault, this.countRow, this.countFault, this.advice,
+      element("div", { class: "row" }, this.nextButton, this.page, this.earlierButton, this.startButton, this.stopButton, this.takeButton, this.showButton, this.closeButton),
       this.shown, this.more, this.output, this.line);
     // Keys in the card must not move the robot.
     this.card.addEventListener("keydown", (event) => event.stopPropagation());
@@ -126,15 +131,31 @@ export class Tab {
 
   // The button of the card that a person most likely wants.
   firstButton() {
-    const ordered = [this.nextButton, this.page, ...(this.isMarkingFirst(this.opened) ? [this.showButton] : []), this.startButton, this.showButton, this.closeButton];
+    const ordered = [this.nextButton, this.page, this.earlierButton, ...(this.isMarkingFirst(this.opened) ? [this.showButton] : []), this.startButton, this.showButton, this.closeButton];
     return ordered.find((each) => !each.hidden && !each.disabled);
   }
 
-  // Open the next missing step, or the last one if all are done. Demos that are not marked yet lead to the tab on which they are marked.
+  // Open the next missing step, or the last one if all are done.
   goToNext() {
-    const name = this.next()?.name ?? "report";
-    if (!this.isMarkingFirst(name)) this.open(name);
-    else this.studio.select("mark");
+    this.goTo(this.next()?.name ?? "report");
+  }
+
+  // Open a step. Demos that are not marked yet lead to the tab on which they are marked, as the text of the button says.
+  goTo(name) {
+    this.open(this.isMarkingFirst(name) ? "" : name);
+    if (this.isMarkingFirst(name)) this.studio.select("mark");
+  }
+
+  // Go to the step that the opened one needs first: the recording is ended on its tab.
+  goToEarlier() {
+    const { first } = this.steps.find(({ name }) => name === this.opened);
+    this.open(first === "record" ? "" : first);
+    if (first === "record") this.studio.select("record");
+  }
+
+  // Text of buttons that lead to a step.
+  textOf(name) {
+    return `Next: ${this.isMarkingFirst(name) ? "mark the demos" : NEXTS[name]}`;
   }
 
   // Whether the annotated file can be written, but demos have no marks yet.
@@ -207,7 +228,7 @@ export class Tab {
   // The next missing step, and its text on buttons; null if all steps are done.
   next() {
     const next = this.steps.find(({ is_next: isNext }) => isNext);
-    return next ? { name: next.name, text: `Next: ${NEXTS[next.name]}` } : null;
+    return next ? { name: next.name, text: this.textOf(next.name) } : null;
   }
 
   refresh() {
@@ -272,6 +293,10 @@ export class Tab {
     this.fault.hidden = !this.fault.textContent || !command;
     label(this.takeButton, this.studio.takeText);
     this.takeButton.hidden = canAct || !this.studio.connection.isOpen;
+    this.earlierButton.hidden = !canAct || !step.first || Boolean(other);
+    label(this.earlierButton, step.first ? `Go to the ${step.first === "record" ? "tab" : "step"} ${TITLES[step.first]}` : "");
+    show(this.few, name === "record" ? fewText(this.studio.tabs.get("record")?.state?.demos.length ?? 0) : "");
+    this.few.hidden = !this.few.textContent;
     this.refreshNext(step);
     this.refreshStart(step, isOwn, Boolean(fault || other) || !canAct || state === "running");
     this.stopButton.hidden = !isOwn;
@@ -296,18 +321,20 @@ export class Tab {
     const next = this.steps.find(({ is_next: isNext }) => isNext);
     this.nextStep = next?.name;
     this.nextButton.hidden = !(state === "done" || isWritten) || !next || next.name === name || next.state === "running";
-    label(this.nextButton, next ? `Next: ${NEXTS[next.name]}` : "");
+    label(this.nextButton, next ? this.textOf(next.name) : "");
   }
 
   refreshStart({ name, state, command }, isOwn, isDisabled) {
     const isGenerate = name === "generate";
     this.countRow.hidden = !isGenerate || isOwn;
     this.advice.hidden = this.countRow.hidden;
+    show(this.countFault, this.hasCount() ? "" : `The number of demos must be a whole number from 1 to ${MOST.toLocaleString("en")}.`, "bad");
+    this.countFault.hidden = this.countRow.hidden || this.hasCount();
     show(this.advice, this.forPolicy.checked ? POLICY_ADVICE : LOOK_ADVICE);
     this.startButton.hidden = !command || isOwn;
     this.startButton.disabled = isDisabled || (isGenerate && !this.hasCount());
-    this.startButton.classList.toggle("primary", state !== "done" && !this.isMarkingFirst(name));
-    this.showButton.classList.toggle("primary", this.isMarkingFirst(name));
+    this.startButton.classList.toggle("primary", state !== "done" && !this.isMarkingFirst(name) && this.earlierButton.hidden);
+    this.showButton.classList.toggle("primary", this.isMarkingFirst(name) && this.earlierButton.hidden);
     const isResumed = /\bresume=true$/.test(command);
     const isAgain = ["done", "old", "failed"].includes(state);
     label(this.startButton, isResumed ? "Continue" : STARTS[name] ? `${STARTS[name]}${isAgain ? " again" : ""}` : "");

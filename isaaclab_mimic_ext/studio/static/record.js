@@ -46,7 +46,7 @@ export class Tab {
     const undo = () => (this.state?.given_up_steps ? this.order("undo") : this.say("Nothing was given up."));
     const fresh = () => this.order(this.state?.phase === "review" ? "discard" : "new");
     const keep = () => this.state?.phase === "review" && this.order("keep");
-    const enter = () => (this.done.canContinue ? this.done.step.click() : keep());
+    const enter = () => (this.done.firstButton ?? { click: keep }).click();
     return {
       Space: grip, grip, KeyP: pause, pause, KeyB: rewind, rewind, KeyR: fresh, new: fresh, KeyN: forward, KeyU: undo,
       KeyK: keep, Enter: enter, KeyO: () => this.order("again"), Escape: () => this.end(), KeyF: () => this.switchFrame(),
@@ -72,7 +72,8 @@ export class Tab {
     if (["done", "failed", "busy"].includes(phase)) return;
     const lost = this.step > 0 ? " The running attempt is not saved." : "";
     const isAsked = phase !== "review"; // The server refuses to end while a demo waits for a decision.
-    if (isAsked && !(await this.studio.ask(`Save the demos and end?${lost}`, "Save and end", "Continue"))) return;
+    const [question, yes] = this.state.demos.length ? ["Save the demos and end?", "Save and end"] : ["No demo is kept yet. End the recording without a demo?", "End"];
+    if (isAsked && !(await this.studio.ask(`${question}${lost}`, yes, "Continue"))) return;
     this.order("end");
   }
 
