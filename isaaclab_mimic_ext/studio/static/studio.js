@@ -182,6 +182,7 @@ class Studio {
     if (!resolve) return;
     this.resolve = null;
     dialog.close();
+    if (dialog.contains(document.activeElement)) document.activeElement.blur(); // Keys are for the page again, not for its button.
     if (dialog.dataset.kind === GIVE) this.isAskedForControl = false;
     resolve(answer);
     this.answerRequest();
