@@ -118,13 +118,12 @@ class DesktopOrganizer(Task):
         """
         distance = self._hand_distance(scene)
         closing = (scene.finger_pos[:, 0] < CLOSING_FINGERS).all(-1)
-        offset = self._offset_from_basket(scene, self.object_id("ketchup"))
-        low = offset[:, 2] < BASKET_HEIGHT + LOWERING_HEIGHT
+        low = self._offset(scene)[:, 2] < BASKET_HEIGHT + LOWERING_HEIGHT
         return {
             "reach": distance < HOVER_DISTANCE,
             "grasp": (distance < GRASP_DISTANCE) & closing,
             "lift": (distance < GRASP_DISTANCE) & (self._ketchup(scene)[:, 2] > self._half_height(scene) + 0.5 * OFF_TABLE),
-            "place": self._is_over_basket(scene, offset) & low,
+            "place": self._is_ketchup_over_basket(scene) & low,
         }
 
     def success(self, scene: SceneState) -> Tensor:
@@ -157,8 +156,7 @@ class DesktopOrganizer(Task):
         away = self._hand_distance(scene) > LOST_DISTANCE
         # A lying bottle is lower than a standing one. In the basket it is higher than on the table.
         on_table = self._ketchup(scene)[:, 2] < self._half_height(scene) + 0.5 * BASKET_FLOOR
-        offset = self._offset_from_basket(scene, self.object_id("ketchup"))
-        return has_left & away & on_table & ~self._is_over_basket(scene, offset)
+        return has_left & away & on_table & ~self._is_ketchup_over_basket(scene)
 
     @once_per_scene
     def _ketchup(self, scene: SceneState) -> Tensor:
@@ -195,11 +193,19 @@ class DesktopOrganizer(Task):
 
     @once_per_scene
     def _in_basket(self, scene: SceneState) -> Tensor:
-        offset = self._ketchup(scene) - scene.object_pose[:, self.object_id("basket"), :3, 3]
-        height = offset[:, 2]
+        height = self._offset(scene)[:, 2]
         # The center of a standing bottle is KETCHUP_HEIGHT / 2 above the floor; of a leaning or lying bottle, less.
         resting = (height > BASKET_FLOOR) & (height < BASKET_FLOOR + self._half_height(scene) + 0.01)
-        return self._is_over_basket(scene, offset) & resting
+        return self._is_ketchup_over_basket(scene) & resting
+
+    @once_per_scene
+    def _offset(self, scene: SceneState) -> Tensor:
+        """Position of the ketchup, measured from the basket, (N, 3), env frame [m]."""
+        return self._offset_from_basket(scene, self.object_id("ketchup"))
+
+    @once_per_scene
+    def _is_ketchup_over_basket(self, scene: SceneState) -> Tensor:
+        return self._is_over_basket(scene, self._offset(scene))
 
     def _offset_from_basket(self, scene: SceneState, object_id: int) -> Tensor:
         return scene.object_pose[:, object_id, :3, 3] - scene.object_pose[:, self.object_id("basket"), :3, 3]

@@ -172,7 +172,9 @@ def test_train_command_trains_act_that_evaluate_runs(kinematic_source, generated
         ("[ketchup_qua]", r"environment_keys: 'ketchup_qua' is not a low-dimensional observation .*'ketchup_quat'"),
     ):
         with pytest.raises(ConfigError, match=message):
-            command("train", load_config("train", [*words, f"output_dir={tmp_path}/other", f"+agent.environment_keys={keys}"]))
+            command(
+                "train", load_config("train", [*words, f"output_dir={tmp_path}/other", f"+agent.environment_keys={keys}"])
+            )
 
 
 def test_lerobots_own_evaluation_runs_on_the_vector_env(act, monkeypatch):

@@ -53,9 +53,12 @@ from isaaclab_mimic_ext.envs.panda.shape import (
     Part,
     table_legs,
 )
-from isaaclab_mimic_ext.envs.tabletop import POS_SCALE, ROT_SCALE
+from isaaclab_mimic_ext.envs.tabletop import POS_SCALE, ROT_SCALE, STEP_DT
 from isaaclab_mimic_ext.task.definition import Arm, SceneObject, Task
 from isaaclab_mimic_ext.task.objects import articulations
+
+PHYSICS_STEPS = 5
+"""Default number of physics steps per control step of `STEP_DT`: 10 ms each."""
 
 _TOP = Part(
     "box", (*TABLE_HALF_SIZE, TABLE_THICKNESS / 2), (*TABLE_CENTER, -TABLE_THICKNESS / 2), WOOD, mass=20.0, solid=True
@@ -126,17 +129,18 @@ class TabletopEnvCfg(ManagerBasedRLEnvCfg):
     trial_events: dict[str, Any] = field(default_factory=dict)
     """Randomization, name -> `EventCfg`, as in `conf/task/`."""
 
-    def set_task(self, name: str, parts: Mapping[str, Sequence[Part]]) -> None:
+    def set_task(self, name: str, parts: Mapping[str, Sequence[Part]], physics_steps: int = PHYSICS_STEPS) -> None:
         """Complete the configuration for the task `name`, with the randomization in the file of the task.
 
         Args:
             parts: primitives of each object, object -> parts.
+            physics_steps: number of physics steps per control step.
         """
         task = cached_task(name)
         self.mimic_task_name, self.trial_events = name, trial_events(name)
-        self.decimation = DECIMATION
+        self.decimation = physics_steps
         self.episode_length_s = 30.0
-        set_physics(self.sim, len(task.arms))
+        set_physics(self.sim, len(task.arms), physics_steps)
         for arm in task.arms:
             setattr(self.scene, arm.name, panda_cfg(arm))
             _add_actions(self.actions, arm, "" if len(task.arms) == 1 else f"{arm.name}_")
@@ -146,7 +150,7 @@ class TabletopEnvCfg(ManagerBasedRLEnvCfg):
                 on_joints = [task.objects[task.object_id(name)] for name in jointed[obj.name]]
                 setattr(self.scene, obj.name, _articulation_cfg(obj, on_joints, parts))
             elif obj.name not in task.jointed_names:
-                setattr(self.scene, obj.name, _object_cfg(obj, parts[obj.name]))
+                setattr(self.scene, obj.name, _object_cfg(obj, parts[obj.name], STEP_DT / physics_steps))
         self._add_terms(task)
 
     def _add_terms(self, task: Task) -> None:
@@ -206,9 +210,9 @@ def _add_actions(actions: Any, arm: Arm, prefix: str) -> None:
     setattr(actions, f"{prefix}gripper_action", gripper_action)
 
 
-def _object_cfg(obj: SceneObject, parts: Sequence[Part]) -> Any:
+def _object_cfg(obj: SceneObject, parts: Sequence[Part], physics_dt: float) -> Any:
     rigid_props = rigid_body_properties(
-        solver_position_iteration_count=_position_iterations(sum(part.mass for part in parts)),
+        solver_position_iteration_count=_position_iterations(sum(part.mass for part in parts), physics_dt),
         solver_velocity_iteration_count=1,
         max_depenetration_velocity=5.0,
     )
@@ -240,42 +244,42 @@ def _prim_path(obj: SceneObject) -> str:
     return "{ENV_REGEX_NS}/" + "".join(word.capitalize() for word in obj.name.split("_"))
 
 
-DECIMATION, PHYSICS_DT = 5, 0.01
-"""Physics steps per control step, and their duration [s]: 20 Hz control, as in all engines."""
-
 _MIN_POSITION_ITERATIONS, _MAX_POSITION_ITERATIONS = 16, 255
 _GRIP_SPEED = 0.16
 """Largest speed that a finger, in one iteration of PhysX's solver, gives to the object that it holds [m/s]."""
 
 
-def _position_iterations(mass: float) -> int:
-    """Number of position iterations of PhysX's solver for an object of `mass` [kg].
+def _position_iterations(mass: float, physics_dt: float) -> int:
+    """Number of position iterations of PhysX's solver for an object of `mass` [kg], in a physics step of `physics_dt` [s].
 
     PhysX divides a physics step by the iterations. In the last of them, fingers push a held object before the contact stops
     it, and the object keeps a part of this speed, although it does not move. When the hand opens, the object flies off with
     it: of cubes of 20 g, 2 in 10 stacks fell with 16 iterations.
     """
-    iterations = math.ceil(FINGER_FORCE * PHYSICS_DT / (mass * _GRIP_SPEED))
+    iterations = math.ceil(FINGER_FORCE * physics_dt / (mass * _GRIP_SPEED))
     return min(max(iterations, _MIN_POSITION_ITERATIONS), _MAX_POSITION_ITERATIONS)
 
 
-NEWTON_SUBSTEPS = 2
-"""Substeps per `PHYSICS_DT`, 5 ms each. At 2 ms, the bottle is not held better, and a step takes twice as long."""
+_NEWTON_DT, _NEWTON_CONTACT_DT = 0.005, 0.01
+"""Longest substep of Newton, and longest time between two detections of contacts [s].
+
+With substeps of 2 ms, the bottle is not held better, and a step takes twice as long.
+"""
 
 
-def set_physics(sim: Any, num_arms: int) -> None:
+def set_physics(sim: Any, num_arms: int, physics_steps: int = PHYSICS_STEPS) -> None:
     """Set the physics of an Isaac Lab `SimulationCfg` for table-top tasks; in release 3 `physics=<preset>` selects it."""
-    sim.dt = PHYSICS_DT
-    sim.render_interval = DECIMATION
+    sim.dt = STEP_DT / physics_steps
+    sim.render_interval = physics_steps
     if quat_is_xyzw():
-        sim.physics = _presets(num_arms)
+        sim.physics = _presets(num_arms, sim.dt)
         return
     for name, value in _physx_settings().items():
         setattr(sim.physx, name, value)
 
 
 def refine_newton(sim: Any, num_substeps: int) -> None:
-    """Set Newton's substeps per `PHYSICS_DT`, and detect contacts in each of them, for objects that slip out of fingers."""
+    """Set Newton's substeps per physics step, and detect contacts in each of them, for objects that slip out of fingers."""
     if quat_is_xyzw():
         sim.physics.newton_mjwarp.num_substeps = num_substeps
         sim.physics.newton_mjwarp.collision_decimation = 1
@@ -285,7 +289,7 @@ def _physx_settings() -> dict[str, float]:
     return {"bounce_threshold_velocity": 0.01, "friction_correlation_distance": 0.00625}
 
 
-def _presets(num_arms: int) -> Any:
+def _presets(num_arms: int, physics_dt: float) -> Any:
     from isaaclab.physics.physics_manager_cfg import PhysxAutoCfg
     from isaaclab.utils import configclass
     from isaaclab_ov.physics import OvPhysxCfg
@@ -300,14 +304,16 @@ def _presets(num_arms: int) -> Any:
         physx: Any = automatic
         isaacsim_physx: Any = automatic.isaacsim_physx
         ovphysx: Any = automatic.ovphysx
-        newton_mjwarp: Any = _newton(num_arms)
+        newton_mjwarp: Any = _newton(num_arms, physics_dt)
 
     return TabletopPhysicsCfg()
 
 
-def _newton(num_arms: int) -> Any:
+def _newton(num_arms: int, physics_dt: float) -> Any:
     from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg, NewtonCollisionPipelineCfg
 
+    num_substeps = _divided(physics_dt, _NEWTON_DT)
+    detections = _divided(physics_dt, _NEWTON_CONTACT_DT)
     return NewtonCfg(
         solver_cfg=MJWarpSolverCfg(
             solver="newton",
@@ -324,5 +330,11 @@ def _newton(num_arms: int) -> Any:
             use_mujoco_contacts=False,
         ),
         collision_cfg=NewtonCollisionPipelineCfg(),
-        num_substeps=NEWTON_SUBSTEPS,
+        num_substeps=num_substeps,
+        collision_decimation=0 if detections == 1 else num_substeps // detections,  # 0: once per physics step
     )
+
+
+def _divided(duration: float, longest: float) -> int:
+    """Number of equal parts of `duration` [s] that are at most `longest` [s]."""
+    return math.ceil(duration / longest - 1e-9)

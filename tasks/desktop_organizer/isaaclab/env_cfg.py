@@ -17,7 +17,7 @@ class FrankaDesktopOrganizerIKRelEnvCfg(TabletopEnvCfg):
     """
 
     def __post_init__(self) -> None:
-        self.set_task("desktop_organizer", OBJECT_PARTS)
+        self.set_task("desktop_organizer", OBJECT_PARTS, physics_steps=3)
 
 
 @configclass
