@@ -28,6 +28,7 @@ from isaaclab_mimic_ext.studio.path_jobs import StepRunner
 from isaaclab_mimic_ext.studio.path_steps import MARK, PathFiles, Recorded
 from isaaclab_mimic_ext.studio.path_tab import PathTab
 from isaaclab_mimic_ext.studio.record_tab import RecordTab
+from isaaclab_mimic_ext.studio.recorded_demos import RecordedDemos
 from isaaclab_mimic_ext.studio.session import opened_page, second_env_of
 from isaaclab_mimic_ext.studio.watch_tab import WatchTab
 from isaaclab_mimic_ext.texts import counted
@@ -74,11 +75,24 @@ def _serve(cfg: StudioCfg, env: MimicEnv, folder: StudioFolder) -> None:
         stack.enter_context(path)
         path.recorded = lambda: _recorded(tab)
         tab.progress.can_continue = True
-        is_interrupted = _record(cfg, env, folder.raw, tab, stop)
+        is_interrupted = _begin(cfg, env, folder.raw, tab, stop)
         while count := _wish(wishes, stop):
             tab.progress.num_wanted = len(tab.progress.demos) + count
             is_interrupted = _record(cfg, env, folder.raw, tab, stop)
     _end(tab, folder, is_interrupted, stop)
+
+
+def _begin(cfg: StudioCfg, env: MimicEnv, raw: Path, tab: RecordTab, stop: StopRequest) -> bool:
+    """Record, as `_record`. A recording that was ended stays ended: the page offers to record the demos that are missing."""
+    progress = tab.progress
+    if not progress.demos or not RecordedDemos(raw).is_finished:
+        return _record(cfg, env, raw, tab, stop)
+    num_wanted, progress.num_wanted = progress.num_wanted, len(progress.demos)
+    is_interrupted = _record(cfg, env, raw, tab, stop)
+    if progress.can_continue:
+        progress.num_wanted = max(num_wanted, len(progress.demos))
+        tab.publish_state()
+    return is_interrupted
 
 
 def _end(tab: RecordTab, folder: StudioFolder, is_interrupted: bool, stop: StopRequest) -> None:

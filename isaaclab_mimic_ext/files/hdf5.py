@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.faults import DAMAGE, UNFINISHED, fault_of, link_fault
@@ -24,6 +25,7 @@ DEMOS_PER_OPENING = 500
 NEWEST_FORMAT = 1
 """Highest `format_version` that this package can read; a file without the attribute has version 0."""
 
+_STORE_OF_A_RUN = "run.sqlite"
 _REFERENCE_BYTES = 16
 """Size of a reference to a value of variable length [bytes]."""
 _METADATA_CACHE_BYTES = 128 * 2**10
@@ -73,8 +75,13 @@ def check_is_file(path: Path) -> None:
     if not path.exists():
         if (store := store_path(path)).exists():
             raise SourceDataError(
-                f"{path}: not found; its recording is unfinished, and its demos are in {store}; finish it with "
-                "`mimic record` and resume=true"
+                f"{path}: not found; its recording is unfinished, and its demos are in {store}; finish it with the command "
+                "that started it: `mimic studio`, or `mimic record` with resume=true"
+            )
+        if (path.parent / _STORE_OF_A_RUN).exists():
+            resume = command_line("generate", resume=True, output_dir=path.parent)
+            raise SourceDataError(
+                f"{path}: not found; the run in {path.parent} is not finished; wait, or continue it with: {resume}"
             )
         if (part := part_path(path)).exists():
             raise SourceDataError(f"{path}: not found, but {part.name} exists; {UNFINISHED}")

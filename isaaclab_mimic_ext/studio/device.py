@@ -271,7 +271,9 @@ class BrowserDevice:
         wanted = min(max(wanted, 0), made)
         if name == "again":
             self._note_given_up()
-        self._counts.num_rewinds += wanted < here
+            self._counts = _Counts()
+        else:
+            self._counts.num_rewinds += wanted < here
         self._is_moving_in_time = True
         return Request(Choice.GO_TO, wanted, gives_up=name == "again")
 

@@ -12,8 +12,9 @@ import numpy as np
 from isaaclab_mimic_ext.config import SubTaskDemoCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene, present_body_poses
-from isaaclab_mimic_ext.run.live import MAX_STEPS
+from isaaclab_mimic_ext.run.live import LIVE_REASONS, MAX_STEPS
 from isaaclab_mimic_ext.run.live_state import WARNING_STEPS, Attempt, LiveLog, LiveState
+from isaaclab_mimic_ext.run.other_attempts import DISCARDED
 from isaaclab_mimic_ext.studio.device import INPUT_DEVICES, BrowserDevice, Command, Phase
 from isaaclab_mimic_ext.studio.frames import encode_frame
 from isaaclab_mimic_ext.studio.kept_demos import KeptDemo
@@ -109,7 +110,8 @@ class RecordTab(Tab, LiveLog):
     def end(self, attempt: Attempt, num_steps: int, failure: str) -> None:
         LiveLog.end(self, attempt, num_steps, failure)
         if failure:
-            self._last_outcome = f"attempt not saved: {failure}"
+            is_discarded = failure == LIVE_REASONS[DISCARDED]
+            self._last_outcome = f"the last attempt was {'' if is_discarded else 'not saved: '}{failure}"
         else:
             self.progress.demos.append(KeptDemo(attempt.trial, num_steps, self._start))
             self._last_outcome = f"demo {attempt.num_demos} of {attempt.num_wanted} is saved"

@@ -43,7 +43,7 @@ def read_motion(
     for path in _files_with(run, records, trial):
         for motion in read_failed_demos(path, [trial], task):
             return motion.states, f"stored in {path.name}"
-    return _rerun_states(run, records, trial, after_step), "run again"
+    return _rerun_states(run, records, trial, after_step), "simulated again, with the same motion"
 
 
 def _files_with(run: RunFolder, records: RunRecords, trial: int) -> list[Path]:

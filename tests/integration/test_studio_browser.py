@@ -655,6 +655,73 @@ def test_page_without_webgl_says_so_and_records(browser: Browser, recording: Rec
     assert not page.problems
 
 
+def change(page: Page, reached: list[str], **state: Any) -> None:
+    """Show a state that the server could send."""
+    page.evaluate(f"{TAB}.receive({{ event: 'reached', names: {json.dumps(reached)} }})")
+    page.evaluate(f"{TAB}.state = {{...{TAB}.state, ...{json.dumps(state)}}}, {TAB}.refresh()")
+
+
+PRIMARY = "[...document.querySelectorAll('#review .primary')].map((each) => each.textContent)"
+
+
+def test_signal_that_was_not_reached_is_named_while_recording_and_the_demo_is_not_kept_by_default(
+    browser: Browser, recording: Recording
+) -> None:
+    page = opened(browser, recording, (1100, 640))
+    assert page.evaluate(seen("#lamps_legend")) == "○ not yet · ◐ was reached · ● now"
+    assert page.evaluate(seen("#hint")).startswith("Move the hand")
+    change(page, ["reach", "grasp"], phase="recording")
+    assert page.evaluate(seen("#hint")) is None
+    page.evaluate(f"{TAB}.solved = 3")
+    change(page, ["grasp", "reach", "solved"], phase="recording")
+    hint = page.evaluate(seen("#hint"))
+    assert hint.startswith("Solved, but the signal “lift” was not reached ("), hint
+    assert hint.endswith("annotation needs it. Go back (B) and do this part again.")
+    lamps = "[...document.querySelectorAll('#lamps li')].map((each) => [each.textContent, each.dataset.state])"
+    assert ["○ lift", "warn"] in page.evaluate(lamps)
+    change(page, ["grasp", "lift", "reach", "solved"], phase="recording")
+    assert page.evaluate(seen("#hint")) == "Solved: hold still."
+    page.evaluate(f"{TAB}.studio.order = (message) => {{ window.ordered = message.do; }}")
+    change(page, ["grasp", "reach", "solved"], phase="review", has_doctor=True, findings=None)
+    assert "error: the signal “lift” was not reached" in page.evaluate(seen("#review"))
+    assert page.evaluate(PRIMARY) == ["Same scene again (Enter)"]
+    for key, order in (("Enter", "again"), ("KeyK", "keep"), ("KeyR", "discard")):
+        page.press(key)
+        assert page.evaluate("window.ordered") == order
+    change(page, ["grasp", "lift", "reach", "solved"], phase="review", findings=None)
+    assert page.evaluate(PRIMARY) == ["Keep (Enter)"]
+    page.press("Enter")
+    assert page.evaluate("window.ordered") == "keep"
+    found = {"frame": None, "last_frame": None, "found": "a fault (of two; parts)", "expected": "", "remedy": "do it again"}
+    change(page, ["grasp", "lift", "reach", "solved"], phase="review", findings=[{**found, "level": "error"}])
+    assert page.evaluate(PRIMARY) == ["Same scene again (Enter)"]
+    assert "error: a fault (of two; parts). Remedy: do it again" in page.evaluate(seen("#review"))
+    change(page, ["grasp", "lift", "reach", "solved"], phase="review", findings=[{**found, "level": "warning"}])
+    assert page.evaluate(PRIMARY) == ["Keep (Enter)"]
+    assert not page.problems
+
+
+def test_outcome_of_a_discarded_attempt_is_shown_until_the_next_one_begins(browser: Browser, recording: Recording) -> None:
+    page = opened(browser, recording)
+    for outcome, has_mark in (("the last attempt was discarded", ""), ("demo 1 of 2 is saved", "✓ ")):
+        page.evaluate(f"{TAB}.step = 0")
+        change(page, [], phase="recording", outcome=outcome)
+        shown = f"{has_mark}{outcome[0].upper()}{outcome[1:]}"
+        assert page.evaluate(seen("#record_news")) == shown
+        page.evaluate(f"{TAB}.step = 1, {TAB}.refreshStep()")
+        assert page.evaluate(seen("#record_news")) == (shown if has_mark else None)
+
+
+def test_closed_list_of_devices_is_no_fault(browser: Browser, recording: Recording) -> None:
+    page = opened(browser, recording)
+    for result in ("Promise.resolve('')", "Promise.reject(new DOMException('No device', 'NotFoundError'))"):
+        page.evaluate(f"{TAB}.said = '', {TAB}.input.spaceMouse.connect = () => {result}, {TAB}.connectSpaceMouse()")
+        assert page.evaluate(seen("#hint")).startswith("No SpaceMouse was chosen; all other inputs work.")
+        assert page.evaluate(seen("#notice")) is None
+    page.evaluate(f"{TAB}.input.spaceMouse.connect = () => Promise.reject(new Error('in use')), {TAB}.connectSpaceMouse()")
+    assert page.evaluate(seen("#notice")) == "The SpaceMouse cannot be used: in use"
+
+
 SPACE_MOUSE = f"""(() => {{
   const {{ input }} = {TAB};
   const mouse = input.spaceMouse;

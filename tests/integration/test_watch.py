@@ -116,7 +116,7 @@ def test_ended_trials_are_played_from_the_dataset_or_run_again(ended: RunFolder)
         np.testing.assert_allclose(page.motion(played)[:, body, :3], recorded[:, :3], atol=1e-6)
 
         played = page.play(failed["trial"])
-        assert played["origin"] == "run again"
+        assert played["origin"] == "simulated again, with the same motion"
         assert played["reason"] == state["reasons"][failed["reason"]]["name"]
         start = page.motion(played)[0, body, :2]
         names = [each["object"] for each in state["places"]]

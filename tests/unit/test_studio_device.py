@@ -294,3 +294,19 @@ def test_same_scene_again_gives_the_steps_up(person: Person) -> None:
     person.request(step=60)
     person.device.order("again")
     assert person.request() == Request(Choice.GO_TO, 0, gives_up=True)
+
+
+def test_rewinds_of_an_attempt_that_was_given_up_are_not_those_of_the_demo(person: Person) -> None:
+    person.press(FORWARD)
+    person.request(step=60, num_made_steps=60)
+    person.device.command()
+    person.device.order("rewind")
+    person.go_to(person.request())
+    assert person.device.attributes()["num_rewinds"] == 1
+    person.device.order("again")
+    person.go_to(person.request())
+    assert person.device.attributes() == {"input_devices": "", "num_rewinds": 0, "num_pauses": 0}
+    person.request(num_given_up_steps=20)
+    person.device.order("undo")
+    assert person.request() == Request(Choice.UNDO)
+    assert person.device.attributes()["num_rewinds"] == 1, "the attempt came back"

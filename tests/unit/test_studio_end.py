@@ -81,6 +81,17 @@ def test_recording_of_another_device_is_complete_and_leads_to_the_next_step(
     assert tab.device.reason == f"the recording in {raw} was started with other values; {remedy}"
 
 
+def test_recording_that_was_ended_stays_ended_and_can_be_continued(tmp_path: Path) -> None:
+    env, raw = make_kinematic_env(1), tmp_path / "raw.hdf5"
+    cfg = load_config("studio", [f"output_dir={tmp_path}"])
+    mimic.record(env, raw, "scripted", num_demos=2, seed=cfg.datagen_config.seed, operator_name="browser")
+    tab = RecordTab(env, PosedScene(env.task), Progress(str(raw), 10, read_kept_demos(raw, env.object_names)))
+    tab.progress.can_continue = True
+    assert not studio._begin(cfg, env, raw, tab, StopRequest())
+    assert (tab.device.phase, tab.device.reason) == (Phase.DONE, f"2 demos are in {raw}")
+    assert (tab.progress.num_wanted, tab.progress.can_continue) == (10, True), "the page offers to record the missing 8"
+
+
 def test_demo_that_cannot_be_written_is_reported_on_the_page_and_in_the_terminal(
     tab: RecordTab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,7 +11,7 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene, present_body_poses
 from isaaclab_mimic_ext.math import pose_from_pos_quat
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.run.live_state import LiveState
+from isaaclab_mimic_ext.run.live_state import Attempt, LiveLog, LiveState
 from isaaclab_mimic_ext.studio.device import Phase
 from isaaclab_mimic_ext.studio.protocol import Refusal
 from isaaclab_mimic_ext.studio.record_tab import Progress, RecordTab
@@ -86,6 +86,22 @@ def test_reached_subtasks_stay_reached_and_are_taken_back_with_their_steps() -> 
     page = Client("page", 1)
     tab.connected(page)
     assert '"names": ["reach"]' in [page.events.get_nowait() for _ in range(3)][1], "a page that is opened again"
+
+
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        ("", "demo 1 of 10 is saved"),
+        ("discarded", "the last attempt was discarded"),
+        ("the physics diverged", "the last attempt was not saved: the physics diverged"),
+    ],
+)
+def test_outcome_of_the_last_attempt_is_a_sentence(failure: str, text: str) -> None:
+    tab = make_tab()
+    attempt = Attempt(0, 1, 10, 0.05, 3000)
+    LiveLog.begin(tab, attempt)
+    tab.end(attempt, 5, failure)
+    assert tab._event()["outcome"] == text
 
 
 def test_frame_contains_the_bodies_and_targets_of_the_scene() -> None:

@@ -120,6 +120,13 @@ def test_unfinished_dataset_is_named_by_readers_of_its_final_name(tmp_path: Path
     named = r"demo.hdf5: not found, but demo.hdf5.part exists; .* resume=true"
     with pytest.raises(SourceDataError, match=named), open_hdf5(path):
         pass
+    (tmp_path / "run.sqlite").touch()
+    with pytest.raises(SourceDataError) as error, open_hdf5(path):
+        pass
+    finish = f"mimic generate resume=true output_dir={tmp_path}"
+    assert (
+        str(error.value) == f"{path}: not found; the run in {tmp_path} is not finished; wait, or continue it with: {finish}"
+    )
     with pytest.raises(SourceDataError, match=r"demo.hdf5.part: .*; it is being written, or .* resume=true"):
         read_facts(part_path(path))
 

@@ -4,28 +4,39 @@ import { button, element, label, stepsText } from "/static/elements.js";
 
 export class ReviewCard {
   constructor(order) {
-    this.title = element("h2", { text: "Solved. Keep this demo?" });
+    this.title = element("h2");
     this.findings = element("ul", { class: "findings" });
-    this.buttons = element("div", { class: "row" },
-      button("Keep (Enter)", () => order("keep"), { class: "primary", id: "keep" }),
-      button("Same scene again (O)", () => order("again"), { id: "review_again" }),
+    this.keep = button("", () => order("keep"), { id: "keep" });
+    this.again = button("", () => order("again"), { id: "review_again" });
+    this.buttons = element("div", { class: "row" }, this.keep, this.again,
       button("Discard, new scene (R)", () => order("discard"), { id: "discard" }),
       button("Back 2 s (B)", () => order("rewind"), { id: "review_rewind" }));
     this.root = element("div", { class: "card", id: "review", role: "group", "aria-label": "Review", hidden: true },
       this.title, this.findings, this.buttons);
   }
 
-  update(state, canAct) {
+  // `missing`: subtasks whose signal was not reached. With an error, Enter does not keep the demo.
+  update(state, canAct, missing) {
     this.root.hidden = state?.phase !== "review";
     if (this.root.hidden) return;
     for (const each of this.buttons.children) each.disabled = !canAct;
-    this.findings.replaceChildren(...lines(state).map(([level, text]) => element("li", { text, "data-level": level })));
+    const found = lines(state, missing);
+    this.hasError = found.some(([level]) => level === "error");
+    this.title.textContent = this.hasError ? "Solved, but the check found an error. Record it again?" : "Solved. Keep this demo?";
+    label(this.keep, this.hasError ? "Keep anyway (K)" : "Keep (Enter)");
+    label(this.again, `Same scene again (${this.hasError ? "Enter" : "O"})`);
+    this.keep.classList.toggle("primary", !this.hasError);
+    this.again.classList.toggle("primary", this.hasError);
+    const [first, second] = this.hasError ? [this.again, this.keep] : [this.keep, this.again];
+    if (this.buttons.firstChild !== first) this.buttons.prepend(first, second);
+    this.findings.replaceChildren(...found.map(([level, text]) => element("li", { text, "data-level": level })));
   }
 }
 
-function lines({ has_doctor: hasDoctor, findings, step_dt: stepDt }) {
-  if (!hasDoctor) return [["note", "Demos are checked by `mimic check` after the recording."]];
-  if (findings === null) return [["note", "The demo is being checked …"]];
+function lines({ has_doctor: hasDoctor, findings, step_dt: stepDt }, missing) {
+  const known = missing.map(({ signal, text }) => ["error", `error: the signal “${signal}” was not reached (${text}). Remedy: record the same scene again, and complete each subtask before the next one`]);
+  if (!hasDoctor) return [...known, ["note", "Demos are checked by `mimic check` after the recording."]];
+  if (findings === null) return [...known, ["note", "The demo is being checked …"]];
   if (!findings.length) return [["good", "The check found nothing to improve."]];
   return findings.map(({ level, frame, last_frame: last, found, expected, remedy }) => {
     const place = frame === null ? "" : `at ${stepsText(frame, last, stepDt)}, `;

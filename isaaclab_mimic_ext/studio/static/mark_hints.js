@@ -34,7 +34,7 @@ export function nextThing(tab) {
   const toDo = tab.marks.of(tab.name).leave_out ? null : nextOfDemo(tab);
   if (toDo) return toDo;
   const rest = tab.usable.filter(({ name }) => !tab.isMarked(name) && !tab.marks.of(name).leave_out).length;
-  if (rest) return { text: `${tab.name} is ${tab.marks.of(tab.name).leave_out ? "left out" : "marked"}. ${rest} of ${tab.usable.length} demos are not marked yet.`, button: "next" };
+  if (rest) return { text: `${tab.name} is ${tab.marks.of(tab.name).leave_out ? "left out" : "marked"}. ${rest} of ${tab.usable.length} demos ${rest === 1 ? "has" : "have"} no marks; without marks, annotation uses the task's suggestions.`, button: "next" };
   if (!isFinished) return { text: `All demos are marked. End the recording${tab.hasRecord ? " on the tab Record" : ""}, then write the annotated file.` };
   const name = output.split(/[\\/]/).pop();
   const next = tab.studio.tabs.get("path")?.next();

@@ -5,6 +5,7 @@ import { button, element, label, rows, section, show } from "/static/elements.js
 import { Input } from "/static/input.js";
 import { makePads } from "/static/pads.js";
 import { DoneCard, ReviewCard } from "/static/cards.js";
+import { withoutKeys } from "/static/mark_hints.js";
 import { VIEWS } from "/static/scene.js";
 import { SpaceMouse } from "/static/spacemouse.js";
 import { startsMap } from "/static/starts.js";
@@ -18,9 +19,11 @@ const PHASES = {
 const KEYS = [
   ["W A S D", "move, as seen"], ["Q E", "up, down"], ["Space", "open, close gripper"], ["C V", "turn"], ["Z X · T G", "tilt"],
   ["Shift", "slow"], ["B · N", "2 s back · forward"], ["R · O", "new · same scene"], ["U", "undo R or O"], ["P", "pause"],
-  ["F", "as seen · as the robot"], ["H · J", "handle · turn it"], ["1 2 3 4", "views"], ["Esc", "save and end"],
+  ["F", "along the view · the robot"], ["H · J", "handle · turn it"], ["1 2 3 4", "views"], ["Esc", "save and end"],
 ];
 const KEYS_OF_HANDS = [["Tab", "the other arm, both"], ["Shift Tab", "choose a button"]];
+const LAMPS = "○ not yet · ◐ was reached · ● now";
+const NO_SPACE_MOUSE = "No SpaceMouse was chosen; all other inputs work. If the list was empty, connect the device by cable, and click SpaceMouse again.";
 const STUCK_STEPS = 8; // steps for which the hand stays behind its target until the page explains the target
 const NEWS_STEPS = 60; // steps of an attempt for which the outcome of the last one is shown
 
@@ -46,7 +49,8 @@ export class Tab {
     const undo = () => (this.state?.given_up_steps ? this.order("undo") : this.say("Nothing was given up."));
     const fresh = () => this.order(this.state?.phase === "review" ? "discard" : "new");
     const keep = () => this.state?.phase === "review" && this.order("keep");
-    const enter = () => (this.done.firstButton ?? { click: keep }).click();
+    const decide = () => this.state?.phase === "review" && this.order(this.review.hasError ? "again" : "keep");
+    const enter = () => (this.done.firstButton ?? { click: decide }).click();
     return {
       Space: grip, grip, KeyP: pause, pause, KeyB: rewind, rewind, KeyR: fresh, new: fresh, KeyN: forward, KeyU: undo,
       KeyK: keep, Enter: enter, KeyO: () => this.order("again"), Escape: () => this.end(), KeyF: () => this.switchFrame(),
@@ -99,8 +103,10 @@ export class Tab {
     try {
       const name = await this.input.spaceMouse.connect();
       if (name) label(this.spaceMouseButton, `SpaceMouse: ${name}`);
+      else this.say(NO_SPACE_MOUSE);
     } catch (error) {
-      this.studio.notice(`The SpaceMouse cannot be used: ${error.message}`);
+      if (["NotFoundError", "AbortError"].includes(error.name)) this.say(NO_SPACE_MOUSE); // The list was closed.
+      else this.studio.notice(`The SpaceMouse cannot be used: ${error.message}`);
     }
   }
 
@@ -142,7 +148,7 @@ export class Tab {
     this.subtasks = element("div", { id: "subtasks" });
     this.subtaskLines = [];
     this.startsMap = element("div", { id: "starts" });
-    this.starts = section("Starts", this.startsMap);
+    this.starts = section("Start positions", this.startsMap);
   }
 
   show(panel, overlay, dock) {
@@ -243,16 +249,30 @@ export class Tab {
 
   showLamps() {
     const names = [...this.facts.signals, "solved"];
-    if (this.lamps.children.length !== names.length) this.lamps.replaceChildren(...names.map(() => element("li", { class: "chip" })));
+    if (this.lamps.children.length !== names.length + 1) {
+      this.lamps.replaceChildren(...names.map(() => element("li", { class: "chip" })), element("li", { class: "chip", id: "lamps_legend", text: LAMPS }));
+    }
+    const missing = this.missing().map(({ signal }) => signal);
     names.forEach((name, index) => {
       const isOn = name === "solved" ? this.solved > 0 : Boolean(this.signals & (1 << index));
       const was = this.reached.has(name);
-      show(this.lamps.children[index], `${isOn ? "●" : was ? "◐" : "○"} ${name}`, isOn ? "good" : "");
+      show(this.lamps.children[index], `${isOn ? "●" : was ? "◐" : "○"} ${name}`, isOn ? "good" : missing.includes(name) ? "warn" : "");
     });
     if (this.subtaskLines.length !== this.facts.subtasks.length) this.listSubtasks();
     this.facts.subtasks.forEach(({ signal }, index) => {
       const isOver = this.reached.has(signal || "solved");
       this.subtaskLines[index].dataset.state = isOver ? "good" : "";
+    });
+  }
+
+  // Subtasks whose signal has not come, although a later subtask of the same hand is over: annotation would not find their ends.
+  missing() {
+    const { hands, subtasks } = this.facts;
+    return hands.flatMap((hand) => {
+      const own = subtasks.filter((each) => each.hand === hand);
+      const isOver = own.map(({ signal }) => this.reached.has(signal || "solved"));
+      const last = this.reached.has("solved") ? own.length - 1 : isOver.lastIndexOf(true);
+      return own.filter(({ signal }, index) => index < last && signal && !isOver[index]);
     });
   }
 
@@ -283,12 +303,12 @@ export class Tab {
     show(this.wristLabel, this.facts.hands.length > 1 ? `wrist: ${shown}` : "wrist");
     this.moved.hidden = this.facts.hands.length < 2;
     show(this.moved, `moves: ${hand}`);
-    label(this.frameButton, `Axes: ${this.input.frame === "camera" ? "as seen" : "of the robot"} (F)`);
+    label(this.frameButton, `Move along: ${this.input.frame === "camera" ? "the view" : "the robot's axes"} (F)`);
     this.pads.update(isOpen, state?.phase === "paused", hand);
     this.pads.root.hidden = !canAct || state.phase === "review";
     this.slider.disabled = !canAct;
     this.timeBar.hidden = !isRunning;
-    this.review.update(state, canAct);
+    this.review.update(state, canAct, this.missing());
     this.done.update(state, this.studio.hasControl);
     this.showSession();
     this.refreshStep();
@@ -302,6 +322,8 @@ export class Tab {
     if (phase === "ready") return `Move the hand with ${means}. Time begins with your first command.`;
     if (phase === "paused" && reason === phase) return means.startsWith("the") ? "Touch Continue." : "Press P to continue.";
     if (phase === "busy" || (phase === "paused" && !this.isStuck)) return reason;
+    const [missed] = ["recording", "still"].includes(phase) ? this.missing() : [];
+    if (missed) return withoutKeys(`${this.solved > 0 ? "Solved, but the" : "The"} signal “${missed.signal}” was not reached (${missed.text}): annotation needs it. Go back (B) and do this part again.`);
     if (phase === "recording" && this.solved > 0) return "Solved: hold still.";
     if (this.isStuck && phase !== "review") return "The hand cannot follow its target, the turquoise hand: the target is out of reach, or something is in the way. Move back.";
     const left = this.facts.max_steps - this.step;
@@ -327,7 +349,8 @@ export class Tab {
     const { outcome, given_up_steps: numGivenUp, step_dt: dt, phase } = this.state ?? {};
     const isRunning = this.state && !["done", "failed", "busy"].includes(phase);
     const isSaved = outcome?.endsWith("is saved");
-    this.news.hidden = !isRunning || !outcome || (this.step ?? 0) > NEWS_STEPS || phase === "review";
+    const isOver = (this.step ?? 0) > (isSaved ? NEWS_STEPS : 0); // A failure is of no interest when the next attempt has begun.
+    this.news.hidden = !isRunning || !outcome || isOver || phase === "review";
     show(this.news, outcome ? `${isSaved ? "✓ " : ""}${outcome.replace(/^./, (first) => first.toUpperCase())}` : "", isSaved ? "good" : "");
     this.undoButton.hidden = !isRunning || !numGivenUp || !this.studio.hasControl;
     if (numGivenUp) label(this.undoButton, `Bring back ${(numGivenUp * dt).toFixed(1)} s that you gave up (U)`);

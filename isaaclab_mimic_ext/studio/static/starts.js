@@ -39,7 +39,7 @@ export function startsMap(demos, start, description) {
   for (const { start: places } of demos) for (const [name, at] of Object.entries(places)) dot(name, at, false);
   for (const [name, at] of Object.entries(start)) dot(name, at, true);
   const names = [...new Set(all.flatMap((each) => Object.keys(each)))];
-  const caption = element("figcaption", {}, "From above, the robot below. Dots: starts of kept demos; rings: this scene.");
+  const caption = element("figcaption", {}, "From above, with the robot at the bottom. Dots: start positions in kept demos; rings: in this scene. Lengths: the range of an object's start positions, sideways × forward. A wide range makes demos fit more scenes.");
   const legend = element("ul", { class: "legend", "aria-label": "Colors of the objects" }, ...names.map((name) => entry(name, spreadOf(name, demos), description)));
   figure.append(picture, legend, caption);
   return figure;
@@ -49,7 +49,7 @@ export function startsMap(demos, start, description) {
 function entry(name, spread, description) {
   const swatch = element("span", { class: "swatch" });
   swatch.style.backgroundColor = colorOf(name, description);
-  return element("li", {}, swatch, spread ? `${name} · ${spread}` : name);
+  return element("li", {}, swatch, spread ? `${name}: ${spread}` : name);
 }
 
 function spreadOf(name, demos) {
@@ -59,5 +59,5 @@ function spreadOf(name, demos) {
     const values = places.map((at) => at[axis]);
     return Math.round(100 * (Math.max(...values) - Math.min(...values)));
   });
-  return `${size[0]} × ${size[1]} cm`;
+  return `within ${size[1]} × ${size[0]} cm`;
 }

@@ -466,7 +466,7 @@ export class Tab {
 
   hintText() {
     const { run, motion, live } = this;
-    if (this.wanted != null) return `Trial ${this.wanted} is read, or run again …`;
+    if (this.wanted != null) return `Trial ${this.wanted} is being read, or simulated again …`;
     if (motion) {
       const outcome = motion.reason ? `failed at ${this.placeOf(motion.failed_step)}: ${motion.reason}` : "succeeded";
       return `${outcome} (${motion.origin})`;
