@@ -16,7 +16,7 @@ PACKAGING := pyproject.toml setup.py constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo studio train-env pipeline check test test-all test-contract isaaclab-test test-lerobot cluster-test robosuite-env robosuite-test image-test image-sbom durations lint format docs docs-links docs-pictures clean
+.PHONY: help demo studio train-env pipeline check test test-all test-contract isaaclab-test lerobot-test cluster-test robosuite-env robosuite-test image-test image-sbom durations lint format docs docs-links docs-pictures clean
 
 # Tests run on all cores; tests of one file share their fixtures. MIMIC_TEST_REQUIRES=train,opengl,... turns missing requirements
 # from skips into failures (tests/requires.py).
@@ -30,10 +30,10 @@ help:
 	@echo "make pipeline preset=quick   record, annotate, generate, split, train, evaluate; presets: quick, normal, full, high_quality, visual"
 	@echo "make check          install $(VENV) and run the fast tests: unit, property, golden; at most 90 CPU seconds"
 	@echo "make test           install $(VENV) and run all tests that need no extra environment"
-	@echo "make test-all       also run test-contract, isaaclab-test, test-lerobot, cluster-test and robosuite-test"
+	@echo "make test-all       also run test-contract, isaaclab-test, lerobot-test, cluster-test and robosuite-test"
 	@echo "make test-contract  install $(CONTRACT) (250 MB, Python 3.11) and compare with Isaac Lab 2.3"
 	@echo "make isaaclab-test  install $(ISAACLAB) (2.4 GB, Python 3.11) and run the tests with Isaac Lab 3.0 on OvPhysX and Newton"
-	@echo "make test-lerobot   install $(LEROBOT) (6 GB) and run the tests of LeRobot's datasets and policies"
+	@echo "make lerobot-test   install $(LEROBOT) (6 GB) and run the tests of LeRobot's datasets and policies"
 	@echo "make cluster-test   start Slurm (apt-get install slurm-wlm munge) on this machine and Ray, and run the tests of job arrays and workers"
 	@echo "make robosuite-env  install robosuite 1.5 in $(ROBOSUITE) (1.2 GB), for sim=robosuite"
 	@echo "make robosuite-test install $(ROBOSUITE) and run the tests of the engine robosuite"
@@ -65,7 +65,7 @@ check: $(VENV)/.dev
 test: $(VENV)/.dev $(VENV)/.train
 	$(PYTEST) $(NO_EXTRA) $(PYTEST_ARGS)
 
-test-all: test test-contract isaaclab-test test-lerobot cluster-test robosuite-test
+test-all: test test-contract isaaclab-test lerobot-test cluster-test robosuite-test
 
 test-contract: $(VENV)/.dev $(CONTRACT)/.done
 	ISAACLAB_CONTRACT_PATH=$(abspath $(CONTRACT))/site $(PYTEST) -m contract tests/contract $(PYTEST_ARGS)
@@ -74,7 +74,7 @@ test-contract: $(VENV)/.dev $(CONTRACT)/.done
 isaaclab-test: $(ISAACLAB)/.done
 	MIMIC_TEST_REQUIRES=isaaclab $(ISAACLAB)/bin/python -m pytest -m isaaclab tests/isaaclab $(PYTEST_ARGS)
 
-test-lerobot: $(LEROBOT)/.done
+lerobot-test: $(LEROBOT)/.done
 	$(LEROBOT)/bin/python -m pytest -m lerobot tests/integration/test_lerobot.py tests/integration/test_lerobot_policy.py $(PYTEST_ARGS)
 
 # Slurm listens on free ports while the tests run, and accepts only requests that are signed with its new key.

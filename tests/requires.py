@@ -26,7 +26,7 @@ REQUIREMENTS = {
     "train": "robomimic (make train-env)",
     "contract": "Isaac Lab 2.3's wheel, without a simulator (make test-contract)",
     "isaaclab": "Isaac Lab 3.0 with OvPhysX and Newton (make isaaclab-test)",
-    "lerobot": "lerobot (make test-lerobot)",
+    "lerobot": "lerobot (make lerobot-test)",
     "gymnasium": "gymnasium, the interface of vector environments",
     "slurm": "Slurm's programs: apt-get install slurm-wlm munge (make cluster-test)",
     "ray": "Ray: pip install ray (make cluster-test)",

@@ -1,4 +1,4 @@
-"""LeRobot export, read by `LeRobotDataset`. `make test-lerobot` installs the requirements of these tests."""
+"""LeRobot export, read by `LeRobotDataset`. `make lerobot-test` installs the requirements of these tests."""
 
 # T steps of one demo, F frames of a dataset
 
