@@ -82,7 +82,7 @@ FREE_TO_CHANGE = frozenset(
 )
 """Fields that trials do not depend on: a resumed run may change targets, budgets and machine settings."""
 
-_CONTENT, _VERSION = "content of input_file (sha256)", "version of "
+CONTENT, _VERSION = "content of input_file (sha256)", "version of "
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class RunSession:
 def identity_of(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
     """Collect everything that the trials of a run depend on: settings, digest of the source demos, package versions."""
     versions = {f"{_VERSION}{name}": value for name, value in installed_versions().items()}
-    return {**_settings(config), _CONTENT: _sha256(source), **versions}
+    return {**_settings(config), CONTENT: content_digest(source), **versions}
 
 
 def finished_run(folder: RunFolder, config: Mapping[str, Any], source: Path, target: int) -> RunResult | None:
@@ -136,7 +136,7 @@ def finished_run(folder: RunFolder, config: Mapping[str, Any], source: Path, tar
         reached = _reached(folder, facts)
         if reached is None or target > reached.target:
             return None
-        wanted = _settings(config) | ({_CONTENT: _sha256(source)} if source.is_file() else {})
+        wanted = _settings(config) | ({CONTENT: content_digest(source)} if source.is_file() else {})
         # No further trials are run, so package versions and a deleted source file do not matter.
         with reading():
             stored = {name: value for name, value in facts["identity"].items() if name in wanted or _is_setting(name)}
@@ -309,7 +309,7 @@ def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _is_setting(name: str) -> bool:
-    return name != _CONTENT and not name.startswith(_VERSION)
+    return name != CONTENT and not name.startswith(_VERSION)
 
 
 def stored_result(facts: Mapping[str, Any]) -> RunResult | None:
@@ -391,6 +391,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:12]}..."
 
 
-def _sha256(path: Path) -> str:
+def content_digest(path: Path) -> str:
+    """SHA-256 (hex) of the bytes of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

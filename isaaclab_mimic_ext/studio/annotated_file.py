@@ -6,6 +6,7 @@ from isaaclab_mimic_ext.datasets.annotated_from import Contents, change_of, cont
 from isaaclab_mimic_ext.datasets.marks import DemoMarks, read_marks
 from isaaclab_mimic_ext.errors import MimicError
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.run.session import content_digest
 from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.studio.recorded_demos import RecordedDemos, version_of
 from isaaclab_mimic_ext.texts import counted
@@ -27,12 +28,24 @@ class AnnotatedFile:
         self._contents: Contents | None = None
         self._marks_seen: tuple[int, int] | None = None
         self._marks: dict[str, DemoMarks] = {}
+        self._digest_seen: tuple[int, int] | None = None
+        self._digest = ""
 
     @property
     def num_demos(self) -> str:
         """Number of demos in the annotated file, or the reason why it cannot be read."""
         self._read()
         return self._num_demos
+
+    @property
+    def digest(self) -> str:
+        """Digest of the annotated file, as a run stores it (`session.CONTENT`); empty if it cannot be read."""
+        if (seen := version_of(self._folder.annotated)) != self._digest_seen:
+            try:
+                self._digest, self._digest_seen = content_digest(self._folder.annotated), seen
+            except OSError:
+                return ""
+        return self._digest
 
     def change(self) -> str:
         """Return in one sentence how the recording or its marks have changed since; empty if they are the same."""

@@ -4,8 +4,9 @@ import json
 import logging
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from isaaclab_mimic_ext.errors import OutputError
@@ -23,10 +24,11 @@ _RUNNING = "running"
 
 @dataclass
 class _Job:
-    """A running command."""
+    """A running command; `facts` are stored with its outcome."""
 
     step: str
     command: ChildCommand
+    facts: Mapping[str, Any]
     why_stopped: str = ""
 
 
@@ -61,8 +63,11 @@ class StepRunner:
         jobs = dict(self._jobs)  # Another thread may ask while a command ends.
         return {step: max(0.0, time.time() - job.command.began_at) for step, job in jobs.items()}
 
-    def start(self, step: str, command: str) -> None:
+    def start(self, step: str, command: str, facts: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Start a command line; its output replaces that of the last command of the step.
+
+        Args:
+            facts: values of JSON that are stored with the outcome.
 
         Raises:
             OutputError: the output cannot be written, or the program is not found.
@@ -74,19 +79,21 @@ class StepRunner:
         with output:
             child = ChildCommand.start(shlex.split(command), output)
         log.info("%s: %s", step, command)
-        self._jobs[step] = _Job(step, child)
+        self._jobs[step] = _Job(step, child, facts)
         self._write()
 
     def _continue(self, step: str, values: Any) -> None:
         """Take over the command that an earlier studio has started. If it has ended since, its outcome is noted."""
         if not isinstance(values, dict):
             return
+        facts, began_at = values.get("facts"), values.get("began_at")
+        facts = facts if isinstance(facts, dict) else {}
         if (command := ChildCommand.from_dict(values)) is not None:
             log.info("%s: the command of an earlier studio still runs (process %d)", step, command.pid)
-            self._jobs[step] = _Job(step, command)
+            self._jobs[step] = _Job(step, command, facts)
         else:
-            began_at = values.get("began_at")
-            self.outcomes[step] = self._outcome(step, None, "", began_at if isinstance(began_at, float) else 0.0)
+            facts = {**facts, "began_at": began_at if isinstance(began_at, float) else 0.0}
+            self.outcomes[step] = self._outcome(step, None, "", facts)
 
     def stop(self, why: str = STOPPED, step: str | None = None) -> None:
         """Ask the command of a step to end, None: all commands; a generation can be continued."""
@@ -102,18 +109,19 @@ class StepRunner:
 
     def _note(self, job: _Job) -> None:
         del self._jobs[job.step]
-        outcome = self._outcome(job.step, job.command.exit_code, job.why_stopped, job.command.began_at)
+        facts = {**job.facts, "began_at": job.command.began_at}
+        outcome = self._outcome(job.step, job.command.exit_code, job.why_stopped, facts)
         if outcome["reason"] and outcome["exit_code"] is not None:
             log.warning("%s: %s", job.step, outcome["reason"])
         self.outcomes[job.step] = outcome
         self._write()
 
-    def _outcome(self, step: str, code: int | None, why_stopped: str, began_at: float) -> dict[str, Any]:
+    def _outcome(self, step: str, code: int | None, why_stopped: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         reason = ""
         if code != 0:
             reason = why_stopped or self._error_text(self._read_log(step))
         stopped = {"is_stopped": True} if reason and why_stopped else {}
-        return {"exit_code": code, "reason": reason, **stopped, "began_at": began_at}
+        return {"exit_code": code, "reason": reason, **stopped, **facts}
 
     def _read_log(self, step: str) -> str:
         try:
@@ -122,7 +130,7 @@ class StepRunner:
             return ""
 
     def _write(self) -> None:
-        jobs = {step: job.command.as_dict() for step, job in self._jobs.items()}
+        jobs = {step: {"facts": dict(job.facts), **job.command.as_dict()} for step, job in self._jobs.items()}
         write_json(self._folder.outcomes, {**self.outcomes, **({_RUNNING: jobs} if jobs else {})})
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from isaaclab_mimic_ext.errors import MimicError
 from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.run.result import TARGET_REACHED
 from isaaclab_mimic_ext.run.run_state import WRITING, state_of
-from isaaclab_mimic_ext.run.session import RunFolder, is_in_use, opened_store
+from isaaclab_mimic_ext.run.session import CONTENT, RunFolder, is_in_use, opened_store
 from isaaclab_mimic_ext.studio.annotated_file import AnnotatedFile
 from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.studio.path_results import (
@@ -38,6 +38,8 @@ DEFAULT_COUNT = 100
 """Number of demos to generate, unless the page gives another number."""
 _FILES_OF_A_RUN = ("progress.json", "config.yaml", "run.sqlite")
 _FOR_POLICY = "generation=policy"
+_ANNOTATED = "annotated"
+"""Name of the digest of the annotated file, in the outcome of a check."""
 
 
 class State(StrEnum):
@@ -147,8 +149,12 @@ class PathFiles:
             for_policy: whether they train a policy: more noise in their actions.
         """
         steps = [
-            self._record(recorded), self._mark(recorded), self._check(), self._generate(count, for_policy), self._report()
-        ]  # fmt: skip
+            self._record(recorded),
+            self._mark(recorded),
+            self._check(outcomes.get(CHECK, {})),
+            self._generate(count, for_policy),
+            self._report(),
+        ]
         steps = [self._with_failure(step, outcomes.get(step.name, {})) for step in steps]
         complete = {RECORD} if recorded.is_complete and self.folder.raw.is_file() else set()
         complete |= {step.name for step in steps if step.state is State.DONE or step.is_written}
@@ -211,7 +217,7 @@ class PathFiles:
             return step
         return replace(_old_or_done(step, self._annotated.change()), figure=self._annotated.num_demos)
 
-    def _check(self) -> StepState:
+    def _check(self, outcome: Mapping[str, Any]) -> StepState:
         folder = self.folder
         command = next_command("check", input_file=folder.annotated, output_file=folder.check_picture, overwrite=True)
         step = self._after_annotation(StepState(CHECK, command=command))
@@ -220,9 +226,9 @@ class PathFiles:
         found = [*SUMMARY.finditer(text)]
         if not found or step.fault:
             return step
-        is_old = _is_newer(folder.annotated, log)
+        is_old = _is_newer(folder.annotated, log) and outcome.get(_ANNOTATED) != self._annotated.digest
         return replace(
-            _old_or_done(step, f"{folder.annotated.name} was written after this check" if is_old else ""),
+            _old_or_done(step, f"{folder.annotated.name} was changed after this check" if is_old else ""),
             figure=found[-1]["counts"],
             short=short_verdict(found[-1]),
             output=result_of(text, folder.annotated, self.step_dt),
@@ -232,7 +238,7 @@ class PathFiles:
 
     def _generate(self, count: int, for_policy: bool) -> StepState:
         folder, progress = self.folder, _json(self.folder.run / "progress.json")
-        is_old = _is_newer(folder.annotated, folder.run / "config.yaml")
+        is_old = _is_newer(folder.annotated, folder.run / "config.yaml") and self._source_of_run() != self._annotated.digest
         is_finished = progress.get("stop_reason") == TARGET_REACHED and folder.generated.is_file()
         is_same = progress.get("target") == count and self.is_for_policy() == for_policy
         can_resume = bool(progress) and not is_old and not is_finished and is_same
@@ -251,8 +257,20 @@ class PathFiles:
             reason = "was interrupted" if progress["state"] == "running" else str(progress.get("stop_reason"))
             return replace(step, state=State.FAILED, figure=figure, reason=reason)
         figure = f"{counted(progress.get('successes') or 0, 'demo')} of {counted(progress.get('trials') or 0, 'trial')}"
-        why = f"{folder.annotated.name} was written after this generation had begun" if is_old else ""
+        why = f"{folder.annotated.name} was changed after this generation had begun" if is_old else ""
         return replace(_old_or_done(step, why), figure=figure)
+
+    def _source_of_run(self) -> str | None:
+        """Digest of the annotated file that the run in the folder has read; None if it is not known."""
+        try:
+            with opened_store(RunFolder(self.folder.run).store, read_only=True) as store:
+                return str(store.facts()["identity"][CONTENT])
+        except (MimicError, LookupError, TypeError):
+            return None
+
+    def facts_of(self, step: str) -> dict[str, str]:
+        """Facts to store with the outcome of a step that starts now: the digest of the file that a check reads."""
+        return {_ANNOTATED: self._annotated.digest} if step == CHECK else {}
 
     def _after_annotation(self, step: StepState) -> StepState:
         """A step that reads the annotated file, with its fault if the file does not exist."""

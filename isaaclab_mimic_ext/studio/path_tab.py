@@ -115,7 +115,7 @@ class PathTab(Tab):
             state = next(each for each in self._states if each.name == step)
             if state.replaces not in ("", self._confirmed):
                 raise OutputError(f"{step}: {state.replaces} {_UNCONFIRMED}")
-            self._runner.start(step, state.command)
+            self._runner.start(step, state.command, self._files.facts_of(step))
 
     def _look(self) -> None:
         """Read the states if their files have changed, and send them if they differ."""

@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.datasets.marks import read_marks
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.run.result import TARGET_REACHED, RunResult
-from isaaclab_mimic_ext.run.session import WATCH_HINT, RunFolder, locked
+from isaaclab_mimic_ext.run.session import CONTENT, WATCH_HINT, RunFolder, content_digest, locked
 from isaaclab_mimic_ext.run.store import RunStore
 from isaaclab_mimic_ext.studio.child_command import start_time
 from isaaclab_mimic_ext.studio.folder import StudioFolder
@@ -408,6 +408,29 @@ def test_command_that_ended_without_a_studio_is_judged_by_its_files(folder: Stud
     assert states(folder, **runner.outcomes)["mark"].state is State.FAILED, "this file is that of an earlier command"
 
 
+def test_check_and_generation_of_the_same_contents_are_not_out_of_date(folder: StudioFolder) -> None:
+    write(folder.annotated, 0)
+    digest = content_digest(folder.annotated)
+    write(folder.log("check"), 5, f"{SUMMARY}: ready to generate\n")
+    files = PathFiles(folder, "desktop_organizer")
+    assert files.facts_of("check") == {"annotated": digest}
+    write_progress(folder, age=5, state="ended", stop_reason=TARGET_REACHED, successes=100)
+    write(folder.generated, 5)
+    store = RunStore(RunFolder(folder.run).store)
+    store.set_facts(identity={CONTENT: digest})
+    store.commit()
+    store.close()
+
+    def found() -> list[State]:
+        return [step.state for step in files.states(RECORDED, {"check": {"reason": "", "annotated": digest}})[2:4]]
+
+    assert found() == [State.DONE, State.DONE], "annotated.hdf5 was written again, with the same contents"
+    with h5py.File(folder.annotated, "a") as file:
+        file["data/demo_0/actions"][0] = 1.0
+    os.utime(folder.annotated, (time.time() + 1,) * 2)
+    assert found() == [State.OLD, State.OLD]
+
+
 def test_generation_that_ended_without_a_studio_is_complete_and_later_out_of_date(folder: StudioFolder) -> None:
     write(folder.annotated, 20)
     outcome = {"exit_code": None, "reason": "statistics: 2/2 files", "began_at": time.time() - 9}
@@ -418,7 +441,7 @@ def test_generation_that_ended_without_a_studio_is_complete_and_later_out_of_dat
     write(folder.annotated, 0)
     step = states(folder, generate=outcome)["generate"]
     assert (step.state, step.figure) == (State.OLD, "100 demos of 125 trials")
-    assert step.reason == "annotated.hdf5 was written after this generation had begun"
+    assert step.reason == "annotated.hdf5 was changed after this generation had begun"
     failed = {"exit_code": 2, "reason": "ConfigError: no", "began_at": time.time()}
     write(folder.log("generate"), -1, "ConfigError: no\n")
     assert states(folder, generate=failed)["generate"].state is State.FAILED, "these files are those of the earlier run"
