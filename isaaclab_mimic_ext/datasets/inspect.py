@@ -1,6 +1,7 @@
 """Summarize a dataset as text or JSON."""
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -16,8 +17,11 @@ from isaaclab_mimic_ext.files.digest import check_demo_digest, dataset_digest
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, open_hdf5, plain_value, texts_of
 from isaaclab_mimic_ext.files.selection import Chosen, usable_demos
 from isaaclab_mimic_ext.files.shards import shards_of, size_of
+from isaaclab_mimic_ext.files.writing import store_path
 from isaaclab_mimic_ext.progress import tracked
 from isaaclab_mimic_ext.texts import counted
+
+log = logging.getLogger(__name__)
 
 Range = tuple[float, float]
 
@@ -69,6 +73,8 @@ def inspect_dataset(input_file: str | Path, digest: bool = False, demos: Chosen 
     Raises:
         SourceDataError: the file is missing or damaged, has no demos, or data differ from the digest of a demo.
     """
+    if (store := store_path(Path(input_file))).exists():
+        log.warning("%s: its recording continues; demos recorded since are in %s until it ends", input_file, store)
     computed = dataset_digest(input_file) if digest else None
     with open_hdf5(input_file) as file:
         names = usable_demos(file, demos)

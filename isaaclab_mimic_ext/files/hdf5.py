@@ -25,7 +25,6 @@ DEMOS_PER_OPENING = 500
 NEWEST_FORMAT = 1
 """Highest `format_version` that this package can read; a file without the attribute has version 0."""
 
-_STORE_OF_A_RUN = "run.sqlite"
 _REFERENCE_BYTES = 16
 """Size of a reference to a value of variable length [bytes]."""
 _METADATA_CACHE_BYTES = 128 * 2**10
@@ -78,7 +77,7 @@ def check_is_file(path: Path) -> None:
                 f"{path}: not found; its recording is unfinished, and its demos are in {store}; finish it with the command "
                 "that started it: `mimic studio`, or `mimic record` with resume=true"
             )
-        if (path.parent / _STORE_OF_A_RUN).exists():
+        if _has_unfinished_run(path):
             resume = command_line("generate", resume=True, output_dir=path.parent)
             raise SourceDataError(
                 f"{path}: not found; the run in {path.parent} is not finished; wait, or continue it with: {resume}"
@@ -90,6 +89,19 @@ def check_is_file(path: Path) -> None:
         raise SourceDataError(f"{path}: must be an HDF5 file (got a folder); use a file in this folder")
     if not path.is_file():
         raise SourceDataError(f"{path}: must be an HDF5 file (got a pipe or a device); write its content to a file first")
+
+
+def _has_unfinished_run(path: Path) -> bool:
+    """Return whether a missing file is in the folder of a run that has not ended, or was interrupted."""
+    if not (path.parent / "run.sqlite").exists():
+        return False
+    if part_path(path).exists():
+        return True
+    try:
+        progress = json.loads((path.parent / "progress.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return path.name == "demo.hdf5" and isinstance(progress, dict) and progress.get("state") == "running"
 
 
 def each_opening(path: str | Path, names: Sequence[str]) -> Iterator[tuple[h5py.File, Sequence[str]]]:

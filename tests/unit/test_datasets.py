@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.files.hdf5 import natural_key
+from isaaclab_mimic_ext.files.writing import store_path
 from tests import requires
 from tests.builders import OBJECT_NAMES, make_source_file
 from tests.jobs import command
@@ -287,3 +288,12 @@ def test_dataset_in_place_of_the_masks_is_named_and_kept(dataset):
     assert ("mask", "a dataset") in [(finding.check, finding.found) for finding in findings]
     with h5py.File(dataset) as file:
         assert file["mask"][:].tolist() == [1, 2]
+
+
+def test_summary_of_a_recording_that_is_continued_warns_of_demos_that_are_not_in_the_file(dataset, caplog):
+    assert inspect_dataset(dataset).num_demos == 12
+    assert not caplog.messages
+    store_path(dataset).touch()
+    inspect_dataset(dataset)
+    store = store_path(dataset)
+    assert caplog.messages == [f"{dataset}: its recording continues; demos recorded since are in {store} until it ends"]

@@ -120,15 +120,28 @@ def test_unfinished_dataset_is_named_by_readers_of_its_final_name(tmp_path: Path
     named = r"demo.hdf5: not found, but demo.hdf5.part exists; .* resume=true"
     with pytest.raises(SourceDataError, match=named), open_hdf5(path):
         pass
-    (tmp_path / "run.sqlite").touch()
-    with pytest.raises(SourceDataError) as error, open_hdf5(path):
-        pass
-    finish = f"mimic generate resume=true output_dir={tmp_path}"
-    assert (
-        str(error.value) == f"{path}: not found; the run in {tmp_path} is not finished; wait, or continue it with: {finish}"
-    )
     with pytest.raises(SourceDataError, match=r"demo.hdf5.part: .*; it is being written, or .* resume=true"):
         read_facts(part_path(path))
+
+
+def test_dataset_of_an_unfinished_run_is_named_with_the_command_that_continues_the_run(tmp_path: Path) -> None:
+    path, progress = tmp_path / "demo.hdf5", tmp_path / "progress.json"
+
+    def reason(name: str = "demo.hdf5") -> str:
+        with pytest.raises(SourceDataError) as error, open_hdf5(tmp_path / name):
+            pass
+        return str(error.value)
+
+    continues = f"wait, or continue it with: mimic generate resume=true output_dir={tmp_path}"
+    unfinished = f"{path}: not found; the run in {tmp_path} is not finished; {continues}"
+    (tmp_path / "run.sqlite").touch()
+    progress.write_text('{"state": "running"}')
+    assert reason() == unfinished, "no demo is written yet"
+    assert reason("demos.hdf5").endswith("use the path of an existing HDF5 file")
+    progress.write_text('{"state": "ended"}')
+    assert reason().endswith("use the path of an existing HDF5 file"), "the dataset was moved"
+    part_path(path).touch()
+    assert reason() == unfinished, "the run was interrupted"
 
 
 def test_discarded_dataset_leaves_no_folder(tmp_path: Path) -> None:
