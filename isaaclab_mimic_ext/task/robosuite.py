@@ -24,5 +24,7 @@ class RobosuiteTask(Task):
     """Names of the robots in robosuite."""
     bodies: Mapping[str, str]
     """Object -> body of MuJoCo whose pose is the object's."""
+    placed: tuple[str, ...] = ()
+    """Bodies of MuJoCo that robosuite places in the model and not by a joint; their poses are recorded with the joints."""
     options: Mapping[str, Any] = {}
     """Further arguments of `robosuite.make`."""

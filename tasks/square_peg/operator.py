@@ -22,7 +22,7 @@ _YAWS, _YAW_COST = (-1.85, 3.2), 100.0
 _QUARTER = 0.5 * math.pi
 
 # Lowest and highest value of each quantity that varies between demos: m, rad, and times in frames of 0.05 s.
-_HABITS = {
+HABITS = {
     "start_wait": (3, 8),
     "bow_x": (-0.02, 0.02),
     "bow_y": (-0.02, 0.02),
@@ -60,7 +60,14 @@ def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draw
         eef_pose: initial poses of the end effector, (D, 4, 4), env frame [m].
         draws: random numbers of the D trials. Their stream `Stream.OPERATOR` selects the habits of the operator.
     """
-    habit, hand = draw_habits(draws, _HABITS), Hand(hand_coordinates(eef_pose), MAX_FRAMES)
+    return plan_with(HABITS, object_poses, eef_pose, draws)
+
+
+def plan_with(
+    habits: Mapping[str, tuple[float, float]], object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draws
+) -> HandPlan:
+    """Plan as `plan_demos` does, with other ranges of habits."""
+    habit, hand = draw_habits(draws, habits), Hand(hand_coordinates(eef_pose), MAX_FRAMES)
     nut, peg = object_poses["square_nut"], object_poses["square_peg"]
     grasp_yaw, place_yaw, nut_yaw = _choose_yaws(nut, peg)
     along = GRIP[0] + habit["grasp_along"]

@@ -63,6 +63,8 @@ class SquarePeg(Task):
     signal_names = ("grasp",)
     table_bounds = ((0.20, 0.90), (-0.50, 0.50))
     cameras: Mapping[str, CameraCfg] = {"agentview": CameraCfg(pos=[1.25, -0.35, 0.65], target=[0.58, 0.08, 0.05], fovy=46)}
+    table_height = 0.0
+    """Height of the table, env frame [m]."""
     failure_reasons = (
         FailureReason("the nut was never grasped", "grasp"),
         FailureReason("the nut was never lifted", "lifted"),
@@ -82,7 +84,7 @@ class SquarePeg(Task):
         """Return whether the nut is on the peg, and the gripper open and clear of it, (N,) bool."""
         clear = _norm(scene.eef_pose[:, 0, :3, 3] - self._nut_pos(scene)) > CLEAR_DISTANCE
         is_open = (scene.finger_pos[:, 0] > OPEN_FINGERS).all(-1)
-        return self._is_around(scene) & (self._nut_pos(scene)[:, 2] < ON_PEG_HEIGHT) & is_open & clear
+        return self._is_around(scene) & (self._nut_height(scene) < ON_PEG_HEIGHT) & is_open & clear
 
     def conditions(self, scene: SceneState) -> dict[str, Tensor]:
         """Conditions, name -> (N,) bool.
@@ -90,7 +92,7 @@ class SquarePeg(Task):
         `grasp`; `lifted`: the nut is held off the table; `around`: the peg is in the hole; `on_peg`: also near the table;
         `beside`: the nut is on the table and not around the peg.
         """
-        signals, height, around = self.signals(scene), self._nut_pos(scene)[:, 2], self._is_around(scene)
+        signals, height, around = self.signals(scene), self._nut_height(scene), self._is_around(scene)
         return {
             **signals,
             "lifted": signals["grasp"] & (height > LIFTED_HEIGHT),
@@ -117,10 +119,13 @@ class SquarePeg(Task):
         }
 
     def graspable(self) -> dict[str, tuple[Graspable, ...]]:
-        return {"franka": (Graspable("square_nut", half_width=HANDLE_HALF[1], grip_pos=GRIP),)}
+        return {self.eef_names[0]: (Graspable("square_nut", half_width=HANDLE_HALF[1], grip_pos=GRIP),)}
 
     def _nut_pos(self, scene: SceneState) -> Tensor:
         return scene.object_pose[:, 0, :3, 3]
+
+    def _nut_height(self, scene: SceneState) -> Tensor:
+        return self._nut_pos(scene)[:, 2] - self.table_height
 
     @once_per_scene
     def _to_grip(self, scene: SceneState) -> Tensor:

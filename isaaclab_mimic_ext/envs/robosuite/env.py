@@ -93,6 +93,7 @@ class RobosuiteEnv(SceneEnv):
             "environment": task.environment,
             "robots": list(task.robots),
             "objects": dict(task.bodies),
+            "placed": list(task.placed),
             "control_freq": CONTROL_FREQ,
             "options": dict(task.options),
         }

@@ -51,7 +51,7 @@ class Scene:
             **spec["options"],
         )
         self.eefs = [(robot, arm) for robot in self.env.robots for arm in arms_of(robot)]
-        self.objects = spec["objects"]
+        self.objects, self.placed = spec["objects"], spec["placed"]
         self.find_indices()
 
     def find_indices(self) -> None:
@@ -59,6 +59,7 @@ class Scene:
         model = self.env.sim.model
         self.sites = [of_arm(robot.eef_site_id, arm) for robot, arm in self.eefs]
         self.bodies = [model.body_name2id(name) for name in self.objects.values()]
+        self.placed_bodies = [model.body_name2id(name) for name in self.placed]
         self.free = [int(model.body_dofadr[body]) if int(model.body_dofnum[body]) == 6 else None for body in self.bodies]
         self.joints = [
             [*robot._ref_joint_pos_indexes, *of_arm(robot._ref_gripper_joint_pos_indexes, arm)] for robot, arm in self.eefs
@@ -78,12 +79,24 @@ class Scene:
             gripper.current_action = np.zeros_like(gripper.current_action)
         self.env.reset()
 
-    def write(self, qpos: np.ndarray, qvel: np.ndarray) -> None:
-        """Set positions and velocities of all joints. The rest is as after a reset."""
+    def positions(self) -> np.ndarray:
+        """Positions of all joints, then position and quaternion (wxyz) of each body that robosuite places in the model."""
+        model = self.env.sim.model
+        placed = [np.concatenate([model.body_pos[body], model.body_quat[body]]) for body in self.placed_bodies]
+        return np.concatenate([self.env.sim.data.qpos, *placed])
+
+    def write(self, positions: np.ndarray, qvel: np.ndarray) -> None:
+        """Set positions, see `positions`, and velocities of all joints. The rest is as after a reset."""
         self.reset(0)
-        data = self.env.sim.data
+        model, data = self.env.sim.model, self.env.sim.data
+        qpos, placed = np.split(positions, [len(data.qpos)])
+        for index, body in enumerate(self.placed_bodies):
+            pose = placed[7 * index : 7 * index + 7]
+            model.body_pos[body], model.body_quat[body] = pose[:3], pose[3:]
         data.qpos[:], data.qvel[:] = qpos, qvel
         self.env.sim.forward()
+        for robot, arm in self.eefs:  # The posture that the controller prefers is that of the reset.
+            part_of(robot, arm).update_initial_joints(qpos[robot._ref_joint_pos_indexes])
 
     def step(self, action: np.ndarray) -> None:
         """Make one control step, robosuite's own."""
@@ -115,7 +128,7 @@ class Scene:
             "object_velocity": velocity.astype(np.float32),
             "joint_pos": np.array([data.qpos[ids] for ids in self.joints], dtype=np.float32),
             "joint_vel": np.array([data.qvel[ids] for ids in self.speeds], dtype=np.float32),
-            "qpos": np.array(data.qpos),
+            "qpos": self.positions(),
             "qvel": np.array(data.qvel),
             "success": np.array([bool(self.env._check_success())], dtype=np.uint8),
             **{"obs/" + name: value for name, value in self.observations().items()},
@@ -152,13 +165,14 @@ def of_arm(value: Any, arm: str) -> Any:
     return value[arm] if isinstance(value, dict) else value
 
 
+def part_of(robot: Any, arm: str) -> Any:
+    """Controller of an arm."""
+    return robot.part_controllers[arm] if hasattr(robot, "part_controllers") else of_arm(robot.controller, arm)
+
+
 def limits_of(robot: Any, arm: str) -> list[float]:
     """Motion of an action of 1: three of position [m], three of rotation [rad]."""
-    if hasattr(robot, "part_controllers"):
-        controller = robot.part_controllers[arm]
-    else:
-        controller = of_arm(robot.controller, arm)
-    return [float(value) for value in np.broadcast_to(controller.output_max, (6,))]
+    return [float(value) for value in np.broadcast_to(part_of(robot, arm).output_max, (6,))]
 
 
 def controllers(names: list[str]) -> Any:

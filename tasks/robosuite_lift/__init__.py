@@ -1,0 +1,1 @@
+"""robosuite's Lift: a Panda lifts a cube."""

@@ -1,0 +1,1 @@
+"""robosuite's TwoArmLift: two Pandas lift a pot by its handles."""
