@@ -20,6 +20,8 @@ class RobosuiteTask(Task):
     arms: tuple[Arm, ...] = (Arm("robot0", "robot0"),)
     environment: str
     """Name of the environment in robosuite."""
+    imports: tuple[str, ...] = ()
+    """Modules that register environments with robosuite, such as `mimicgen`; each worker imports them first."""
     robots: tuple[str, ...] = ("Panda",)
     """Names of the robots in robosuite."""
     bodies: Mapping[str, str]

@@ -13,7 +13,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg, SimCfg
 from isaaclab_mimic_ext.config.recorded_task import own_dirs, own_preset
 from isaaclab_mimic_ext.envs.base import NestedTensors
-from isaaclab_mimic_ext.envs.robosuite.installation import find_python
+from isaaclab_mimic_ext.envs.robosuite.installation import check_release, find_python
 from isaaclab_mimic_ext.envs.robosuite.workers import RESET, STEP, WRITE, Workers
 from isaaclab_mimic_ext.envs.scene_env import SceneEnv
 from isaaclab_mimic_ext.envs.tabletop import ACTION_DIM, POSE_ACTION_DIM, RelativeActions
@@ -26,8 +26,6 @@ from isaaclab_mimic_ext.task.robosuite import ENGINE, RobosuiteTask
 
 CONTROL_FREQ = 20
 """Number of control steps per second."""
-_RELEASES = ("1.5.", "1.4.1")
-"""Beginnings of the versions of robosuite that the worker supports; tests run 1.5 only."""
 _JOINTS = "scene"
 """Name, among the recorded articulations, of the joints of the whole scene in MuJoCo's order."""
 
@@ -94,10 +92,12 @@ class RobosuiteEnv(SceneEnv):
             "robots": list(task.robots),
             "objects": dict(task.bodies),
             "placed": list(task.placed),
+            "imports": list(task.imports),
             "control_freq": CONTROL_FREQ,
             "options": dict(task.options),
         }
-        self._workers = Workers(find_python(settings.python), spec, num_envs, settings.num_processes or os.cpu_count() or 1)
+        num_workers = settings.num_processes or os.cpu_count() or 1
+        self._workers = Workers(find_python(settings.python), spec, num_envs, num_workers, settings.max_wait)
         self._facts = self._workers.facts
         try:
             self._check_facts()
@@ -117,12 +117,8 @@ class RobosuiteEnv(SceneEnv):
         self.reset(ids, Draws(0, ids))
 
     def _check_facts(self) -> None:
-        version, found = str(self._facts["robosuite"]), self._facts["arrays"]["action"][0][0]
-        if not version.startswith(_RELEASES):
-            raise SimulatorUnavailable(
-                f"sim.robosuite.python: its robosuite must be 1.5 or 1.4.1 (got {version}); run `make robosuite-env`"
-            )
-        wanted = ACTION_DIM * len(self.task.arms)
+        check_release(str(self._facts["robosuite"]))
+        found, wanted = self._facts["arrays"]["action"][0][0], ACTION_DIM * len(self.task.arms)
         if found != wanted:
             raise SimulatorUnavailable(f"sim.engine: actions of robosuite's robots must have {wanted} entries (got {found})")
 

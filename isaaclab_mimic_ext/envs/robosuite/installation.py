@@ -2,7 +2,9 @@
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from isaaclab_mimic_ext.errors import SimulatorUnavailable
 
@@ -11,6 +13,10 @@ FOLDER = ".venv-robosuite"
 REMEDY = (
     f"run `make robosuite-env`, which creates {FOLDER}, or set sim.robosuite.python to a Python with robosuite 1.5 or 1.4.1"
 )
+
+MIMICGEN = "https://github.com/NVlabs/mimicgen"
+_RELEASES = ("1.5.", "1.4.1")
+"""Beginnings of the versions of robosuite that the worker supports; tests run 1.5 only."""
 
 
 def find_python(given: str | None) -> str:
@@ -34,11 +40,40 @@ def find_python(given: str | None) -> str:
     raise SimulatorUnavailable(f"sim.engine: robosuite is not installed; {REMEDY}")
 
 
-def start_fault(python: str, error: str, reason: str, missing: str | None) -> str:
-    """Message about a worker that cannot create its environment."""
-    if error == "ModuleNotFoundError" and missing is not None:
-        return f"sim.robosuite.python: {python} has no module '{missing}'; {REMEDY}"
-    return f"sim.engine: robosuite cannot create the environment: {error}: {reason} (Python: {python})"
+def check_release(version: str) -> None:
+    """Check the version of robosuite.
+
+    Raises:
+        SimulatorUnavailable: the worker does not support it.
+    """
+    if not version.startswith(_RELEASES):
+        raise SimulatorUnavailable(_release_fault(version))
+
+
+def _release_fault(version: str) -> str:
+    return f"sim.robosuite.python: its robosuite must be 1.5 or 1.4.1 (got {version}); run `make robosuite-env`"
+
+
+def start_fault(python: str, answer: Mapping[str, Any]) -> str:
+    """Message about a worker that cannot create its environment.
+
+    Args:
+        answer: `error`, type of the exception; `reason`, its text; `missing`, name of a module that is not found, or None;
+            `version` of robosuite, None if it cannot be imported; `unrelated`, name of a package that is not the one
+            with this name that a task needs, or None.
+    """
+    if (name := answer["unrelated"]) is not None:
+        return (
+            f"sim.robosuite.python: '{name}' of {python} is an unrelated package of PyPI, not NVIDIA's MimicGen; uninstall "
+            f"it, then install MimicGen with `pip install git+{MIMICGEN}`"
+        )
+    version, missing = answer["version"], answer["missing"]
+    if version is not None and not version.startswith(_RELEASES):
+        return _release_fault(version)
+    if answer["error"] == "ModuleNotFoundError" and missing is not None:
+        remedy = REMEDY if missing != "mimicgen" else f"install MimicGen with `pip install git+{MIMICGEN}`"
+        return f"sim.robosuite.python: {python} has no module '{missing}'; {remedy}"
+    return f"sim.engine: robosuite cannot create the environment: {answer['error']}: {answer['reason']} (Python: {python})"
 
 
 def child_environment(variables: dict[str, str]) -> dict[str, str]:
@@ -55,7 +90,7 @@ def last_line(log: Path) -> str:
     return lines[-1].strip() if lines else "nothing printed"
 
 
-def exit_text(process: "subprocess.Popen[str]") -> str:
+def exit_text(process: "subprocess.Popen[bytes]") -> str:
     """How a process ended, for messages."""
     code = process.wait()
     return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,14 +1,16 @@
 """Worker process: steps robosuite environments in a Python with robosuite. Of this package it imports nothing.
 
 Requests are lines on stdin, answers are lines of JSON on stdout. The first request describes the environment; its answer
-is the layout of the arrays. The second one names the shared memory and the rows of this worker. Then each request is one
-letter: `r` reset, `w` write a state, `s` step the rows with a mask. Prints of robosuite go to stderr. Runs on Python 3.8.
+is the layout of the arrays. The second one names the shared memory and the rows of this worker; each environment that is
+created is an answer. Then each request is one letter: `r` reset, `w` write a state, `s` step the rows with a mask. Prints of
+robosuite go to stderr. Runs on Python 3.8.
 """
 
 # N rows of all workers, E end effectors, O objects, J joints of an arm with its gripper
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import json
 import mmap
@@ -27,6 +29,8 @@ class Scene:
     def __init__(self, spec: dict[str, Any]) -> None:
         import robosuite
 
+        for name in spec["imports"]:
+            import_environments(name)
         self.version = robosuite.__version__
         # Sizes of objects that robosuite draws when it builds a model are the same in all environments.
         random.seed(0)
@@ -191,13 +195,30 @@ def controllers(names: list[str]) -> Any:
     return found if len(found) > 1 else found[0]
 
 
+class UnrelatedPackage(Exception):
+    """A package has the name of the one that a task needs, but is a different one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.unrelated = name
+
+
+def import_environments(name: str) -> None:
+    """Import a module that registers environments. The `mimicgen` of PyPI is not MimicGen, so it is not imported."""
+    found = importlib.util.find_spec(name)
+    folders = (found.submodule_search_locations if found is not None else None) or ()
+    if name == "mimicgen" and found is not None and not any(os.path.isdir(os.path.join(each, "envs")) for each in folders):
+        raise UnrelatedPackage(name)
+    importlib.import_module(name)
+
+
 class Worker:
     """Environments of some rows of the shared memory."""
 
-    def __init__(self, scene: Scene, spec: dict[str, Any], place: dict[str, Any]) -> None:
+    def __init__(self, scene: Scene, place: dict[str, Any]) -> None:
         first, count = place["rows"]
         self.rows = range(first, first + count)
-        self.scenes = [scene, *(Scene(spec) for _ in range(count - 1))]
+        self.scenes = [scene]
         memory = np.frombuffer(mmap.mmap(place["memory"], 0), dtype=np.uint8)
         self.arrays = {}
         for name, (offset, shape, kind) in place["arrays"].items():
@@ -233,14 +254,23 @@ def main() -> None:
         scene = Scene(spec)
         scene.reset(0)
         answer(**scene.facts())
-        worker = Worker(scene, spec, json.loads(sys.stdin.readline()))
+        worker = Worker(scene, json.loads(sys.stdin.readline()))
         answer(ready=True)
+        for _ in worker.rows[1:]:
+            worker.scenes.append(Scene(spec))
+            answer(ready=True)
         for line in sys.stdin:
             worker.run(line.strip())
             answer(ready=True)
     except BaseException as error:  # The owner reports it.
         traceback.print_exc()
-        answer(error=type(error).__name__, reason=" ".join(str(error).split())[:500], missing=getattr(error, "name", None))
+        answer(
+            error=type(error).__name__,
+            reason=" ".join(str(error).split())[:500],
+            missing=getattr(error, "name", None),
+            unrelated=getattr(error, "unrelated", None),
+            version=getattr(sys.modules.get("robosuite"), "__version__", None),
+        )
 
 
 if __name__ == "__main__":

@@ -6,18 +6,16 @@ import json
 import logging
 import mmap
 import os
-import subprocess
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isaaclab_mimic_ext.envs.robosuite.installation import child_environment, exit_text, last_line, start_fault
+from isaaclab_mimic_ext.envs.robosuite.process import WorkerDied, WorkerProcess
 from isaaclab_mimic_ext.errors import SimulationError, SimulatorUnavailable
 
 log = logging.getLogger(__name__)
@@ -27,11 +25,6 @@ _MAX_DEATHS = 3
 """Number of deaths of a worker within one request that end the run."""
 _ALIGNMENT = 64
 _SHARED = "/dev/shm"
-_SCRIPT = Path(__file__).with_name("worker.py")
-
-
-class WorkerDied(Exception):
-    """A worker ended without an answer."""
 
 
 @dataclass
@@ -47,84 +40,6 @@ class History:
     actions: list[np.ndarray] = field(default_factory=list)
 
 
-class _Process:
-    """One worker process.
-
-    Args:
-        python: Python with robosuite.
-        spec: description of the environment, see `worker.Scene`.
-        log_path: file for the prints of robosuite.
-        memory: file descriptor of the shared memory.
-    """
-
-    def __init__(self, python: str, spec: Mapping[str, Any], log_path: Path, memory: int):
-        self._python, self.log = python, log_path
-        with log_path.open("w") as log_file:
-            self.popen = subprocess.Popen(
-                [python, str(_SCRIPT)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log_file,
-                env=child_environment(dict(os.environ)),
-                pass_fds=(memory,),
-                start_new_session=True,  # Ctrl-C ends the run first, which then ends its workers.
-                text=True,
-            )
-        with suppress(WorkerDied):  # `facts` reports it.
-            self.send(json.dumps(spec))
-
-    def send(self, line: str) -> None:
-        assert self.popen.stdin is not None
-        try:
-            self.popen.stdin.write(line + "\n")
-            self.popen.stdin.flush()
-        except OSError as error:
-            raise WorkerDied from error
-
-    def answer(self) -> dict[str, Any]:
-        """Wait for an answer.
-
-        Raises:
-            WorkerDied: the worker has ended.
-            SimulationError: robosuite raised an error.
-        """
-        assert self.popen.stdout is not None
-        line = self.popen.stdout.readline()
-        if not line.endswith("\n"):
-            raise WorkerDied
-        found: dict[str, Any] = json.loads(line)
-        if "error" in found:
-            raise SimulationError(f"robosuite: {found['error']}: {found['reason']}")
-        return found
-
-    def facts(self) -> dict[str, Any]:
-        """Wait for the first answer, the layout of one environment.
-
-        Raises:
-            SimulatorUnavailable: the worker cannot create its environment.
-        """
-        assert self.popen.stdout is not None
-        line = self.popen.stdout.readline()
-        if not line.endswith("\n"):
-            ended = f"{exit_text(self.popen)}; last line: {last_line(self.log)}"
-            raise SimulatorUnavailable(
-                f"sim.engine: a worker of robosuite ended at its start ({ended}); Python: {self._python}"
-            )
-        found: dict[str, Any] = json.loads(line)
-        if "error" in found:
-            raise SimulatorUnavailable(start_fault(self._python, found["error"], found["reason"], found["missing"]))
-        return found
-
-    def end(self) -> None:
-        """End the process; it has nothing to close."""
-        self.popen.kill()
-        self.popen.wait()
-        for stream in (self.popen.stdin, self.popen.stdout):
-            with suppress(OSError):  # A request that the process did not read.
-                assert stream is not None
-                stream.close()
-
-
 class Workers:
     """N robosuite environments in worker processes. A worker that dies is replaced, and its trials are run again.
 
@@ -133,6 +48,7 @@ class Workers:
         spec: description of the environment.
         num_envs: N.
         num_workers: W, at most N.
+        max_wait: longest wait for an answer of a worker [s]; a worker that takes longer is replaced.
 
     Attributes:
         facts: first answer of a worker: version of robosuite, arrays, sizes.
@@ -143,13 +59,13 @@ class Workers:
         SimulatorUnavailable: a worker cannot create its environment.
     """
 
-    def __init__(self, python: str, spec: Mapping[str, Any], num_envs: int, num_workers: int):
-        self._python, self._spec = python, dict(spec)
+    def __init__(self, python: str, spec: Mapping[str, Any], num_envs: int, num_workers: int, max_wait: float):
+        self._python, self._spec, self._max_wait = python, dict(spec), max_wait
         self._folder = tempfile.TemporaryDirectory(prefix="mimic_robosuite_")
         # A file without a name, which ends with the last process that has it open.
         self._memory = tempfile.TemporaryFile(dir=_SHARED if os.path.isdir(_SHARED) else None)  # noqa: SIM115
         self._rows = [list(rows) for rows in np.array_split(np.arange(num_envs), max(1, min(num_workers, num_envs)))]
-        self._processes: list[_Process] = []
+        self._processes: list[WorkerProcess] = []
         self._history = [History() for _ in range(num_envs)]
         self.num_deaths = 0
         self._finalizer = weakref.finalize(self, _close, self._processes, self._memory, self._folder)
@@ -163,25 +79,29 @@ class Workers:
             self.arrays = {name: _view(whole, *entry) for name, entry in self._layout.items()}
             for index in range(len(self._rows)):
                 self._place(index)
-            for process in self._processes:
-                process.answer()
+            for index in range(len(self._rows)):
+                self._wait_until_placed(index)
         except WorkerDied as error:
             self.close()
             raise SimulatorUnavailable(
-                "sim.engine: a worker of robosuite ended at its start; see the free memory"
+                f"sim.engine: a worker of robosuite ended at its start ({error}); use fewer envs if memory is short"
             ) from error
         except BaseException:
             self.close()
             raise
 
-    def _start(self, index: int) -> _Process:
+    def _start(self, index: int) -> WorkerProcess:
         log_path = Path(self._folder.name) / f"worker_{index}.log"
-        return _Process(self._python, self._spec, log_path, self._memory.fileno())
+        return WorkerProcess(self._python, self._spec, log_path, self._memory.fileno(), self._max_wait)
 
     def _place(self, index: int) -> None:
         rows = self._rows[index]
         place = {"memory": self._memory.fileno(), "rows": [int(rows[0]), len(rows)], "arrays": self._layout}
         self._processes[index].send(json.dumps(place))
+
+    def _wait_until_placed(self, index: int) -> None:
+        for _ in self._rows[index]:  # An answer per environment that is created.
+            self._processes[index].answer()
 
     @property
     def process_ids(self) -> list[int]:
@@ -198,30 +118,30 @@ class Workers:
         mask[:] = 0
         mask[list(rows)] = 1
         addressed = [index for index, own in enumerate(self._rows) if mask[own].any()]
-        died = [index for index in addressed if not self._try_send(index, letter)]
+        died = {index: fault for index in addressed if (fault := self._try_send(index, letter))}
         try:
             for index in addressed:
-                if index in died or not self._try_answer(index):
-                    self._replace(index, letter)
+                if fault := died.get(index) or self._try_answer(index):
+                    self._replace(index, letter, fault)
         except BaseException:  # Answers of other workers are unread.
             self.close()
             raise
         for row in rows:
             self._remember(letter, row)
 
-    def _try_send(self, index: int, letter: str) -> bool:
+    def _try_send(self, index: int, letter: str) -> str | None:
         try:
             self._processes[index].send(letter)
-        except WorkerDied:
-            return False
-        return True
+        except WorkerDied as error:
+            return str(error)
+        return None
 
-    def _try_answer(self, index: int) -> bool:
+    def _try_answer(self, index: int) -> str | None:
         try:
             self._processes[index].answer()
-        except WorkerDied:
-            return False
-        return True
+        except WorkerDied as error:
+            return str(error)
+        return None
 
     def _remember(self, letter: str, row: int) -> None:
         if letter == STEP:
@@ -230,27 +150,26 @@ class Workers:
             names = ("seed",) if letter == RESET else ("write_qpos", "write_qvel")
             self._history[row] = History((letter, {name: self.arrays[name][row].copy() for name in names}))
 
-    def _replace(self, index: int, letter: str) -> None:
+    def _replace(self, index: int, letter: str, fault: str) -> None:
         """Replace a worker that died, run its trials up to the current step again, and repeat the request."""
         for death in range(1, _MAX_DEATHS + 1):
             self.num_deaths += 1
-            process = self._processes[index]
-            ended = f"{exit_text(process.popen)}; last line: {last_line(process.log)}"
-            process.end()
+            self._processes[index].end()
             if death == _MAX_DEATHS:
                 break
-            log.warning("A worker of robosuite died (%s); its trials are run again in a new process", ended)
+            log.warning("A worker of robosuite died (%s); its trials are run again in a new process", fault)
             try:
                 self._processes[index] = self._start(index)
                 self._processes[index].facts()
                 self._place(index)
-                self._processes[index].answer()
+                self._wait_until_placed(index)
                 self._run_again(index, letter)
-            except (WorkerDied, SimulatorUnavailable):
+            except (WorkerDied, SimulatorUnavailable) as error:
+                fault = str(error)
                 continue
             return
         raise SimulationError(
-            f"robosuite: a worker died {_MAX_DEATHS} times in the same step ({ended}); use fewer envs if memory is short"
+            f"robosuite: a worker died {_MAX_DEATHS} times in the same step ({fault}); use fewer envs if memory is short"
         )
 
     def _run_again(self, index: int, letter: str) -> None:
@@ -283,7 +202,7 @@ class Workers:
         self._finalizer()
 
 
-def _close(processes: list[_Process], memory: Any, folder: "tempfile.TemporaryDirectory[str]") -> None:
+def _close(processes: list[WorkerProcess], memory: Any, folder: "tempfile.TemporaryDirectory[str]") -> None:
     for process in processes:
         process.end()
     memory.close()
