@@ -288,6 +288,9 @@ class RobosuiteCfg:
     """Python that has robosuite 1.5 or 1.4.1; null: `.venv-robosuite` in the working folder or next to the package."""
     num_processes: int = bounded(0, at_least=0, remedy="0 means one per core")
     """Number of worker processes that share the envs; 0: one per core. The dataset does not depend on it."""
+    control: str = bounded("own", choices=("own", "compiled"))
+    """Control step: `own` (robosuite's, in Python in each substep) or `compiled` (the same equations in one compiled
+    function; robosuite 1.5)."""
     max_wait: float = bounded(300.0, above=0.0, unit="s")
     """Longest wait for an answer of a worker [s]. A worker that takes longer is ended and replaced, and its trials are run
     again."""

@@ -62,10 +62,10 @@ def build_model(task: Task, cameras: Mapping[str, CameraCfg] | None = None, has_
     mujoco = import_mujoco()
     scene = find_task_module(task.name, "mujoco_scene")
     if scene is None:
-        raise SimulatorUnavailable(
-            f"sim.engine: task '{task.name}' has no scene for MuJoCo; define build_spec(task) in "
-            f"tasks/{task.name}/mujoco_scene.py"
-        )
+        remedy = f"; define build_spec(task) in tasks/{task.name}/mujoco_scene.py"
+        if task.engine is not None:
+            remedy = f", only for {task.engine}, whose scenes are not drawn here"
+        raise SimulatorUnavailable(f"sim.engine: task '{task.name}' has no scene for MuJoCo{remedy}")
     build_spec = task_function(scene, "build_spec", "task")
     spec = call_task_code(build_spec, task)
     if not isinstance(spec, mujoco.MjSpec):

@@ -35,11 +35,11 @@ def python() -> str:
 
 @pytest.fixture
 def make() -> Iterator[MakeEnv]:
-    """Function (num_envs, num_processes, task) that creates environments, which end with the test."""
+    """Function (num_envs, num_processes, task, control) that creates environments, which end with the test."""
     made = []
 
-    def make(num_envs: int, num_processes: int = 1, task: str = "robosuite_stack") -> RobosuiteEnv:
-        sim = SimCfg(engine="robosuite", robosuite=RobosuiteCfg(num_processes=num_processes))
+    def make(num_envs: int, num_processes: int = 1, task: str = "robosuite_stack", control: str = "own") -> RobosuiteEnv:
+        sim = SimCfg(engine="robosuite", robosuite=RobosuiteCfg(num_processes=num_processes, control=control))
         env = make_env(load_task(task), sim, {}, num_envs)
         assert isinstance(env, RobosuiteEnv)
         made.append(env)

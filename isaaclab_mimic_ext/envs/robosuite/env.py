@@ -93,9 +93,11 @@ class RobosuiteEnv(SceneEnv):
             "objects": dict(task.bodies),
             "placed": list(task.placed),
             "imports": list(task.imports),
+            "control": settings.control,
             "control_freq": CONTROL_FREQ,
             "options": dict(task.options),
         }
+        self._control_step = settings.control
         num_workers = settings.num_processes or os.cpu_count() or 1
         self._workers = Workers(find_python(settings.python), spec, num_envs, num_workers, settings.max_wait)
         self._facts = self._workers.facts
@@ -201,6 +203,7 @@ class RobosuiteEnv(SceneEnv):
                 "version": self._facts["robosuite"],
                 "environment": self.task.environment,
                 "robots": list(self.task.robots),
+                "control": self._control_step,
             },
             **as_entry(self.task.quaternion_columns),
             **own_dirs(self.task.name),

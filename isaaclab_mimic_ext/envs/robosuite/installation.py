@@ -70,6 +70,8 @@ def start_fault(python: str, answer: Mapping[str, Any]) -> str:
     version, missing = answer["version"], answer["missing"]
     if version is not None and not version.startswith(_RELEASES):
         return _release_fault(version)
+    if answer["error"] == "UnsupportedControl":
+        return f"sim.robosuite.control: {answer['reason']}; use sim.robosuite.control=own"
     if answer["error"] == "ModuleNotFoundError" and missing is not None:
         remedy = REMEDY if missing != "mimicgen" else f"install MimicGen with `pip install git+{MIMICGEN}`"
         return f"sim.robosuite.python: {python} has no module '{missing}'; {remedy}"

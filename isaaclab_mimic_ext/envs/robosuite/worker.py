@@ -55,6 +55,11 @@ class Scene:
             **spec["options"],
         )
         self.eefs = [(robot, arm) for robot in self.env.robots for arm in arms_of(robot)]
+        self.compiled = None
+        if spec["control"] == "compiled":
+            from compiled_control import CompiledControl
+
+            self.compiled = CompiledControl(self.env, self.version)
         self.objects, self.placed = spec["objects"], spec["placed"]
         self.find_indices()
 
@@ -103,10 +108,10 @@ class Scene:
             part_of(robot, arm).update_initial_joints(qpos[robot._ref_joint_pos_indexes])
 
     def step(self, action: np.ndarray) -> None:
-        """Make one control step, robosuite's own."""
+        """Make one control step."""
         import mujoco
 
-        self.env.step(action)
+        (self.env if self.compiled is None else self.compiled).step(action)
         # MuJoCo leaves the poses of the last substep's beginning, robosuite's next goal begins at the current ones.
         sim = self.env.sim
         mujoco.mj_kinematics(sim.model._model, sim.data._data)
