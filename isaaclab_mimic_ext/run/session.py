@@ -74,6 +74,7 @@ FREE_TO_CHANGE = frozenset(
             "recorder.num_writers",
         ),
         *("sim.contacts", "sim.constraints", "sim.convex_contacts"),
+        *("sim.robosuite.num_processes", "sim.robosuite.max_wait"),
         *("task.preset", "input_file", "output_dir", "output_file", "overwrite", "resume"),
         *("progress", "video", "num_video_demos", "debug"),
         *(f"cluster.{each.name}" for each in fields(ClusterCfg)),

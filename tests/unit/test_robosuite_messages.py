@@ -9,6 +9,7 @@ import pytest
 
 from isaaclab_mimic_ext.config import EventCfg, RobosuiteCfg, SimCfg
 from isaaclab_mimic_ext.envs.factory import choose_engine, make_env
+from isaaclab_mimic_ext.envs.mujoco_model import build_model
 from isaaclab_mimic_ext.envs.robosuite.workers import STEP, Workers
 from isaaclab_mimic_ext.errors import ConfigError, SimulationError, SimulatorUnavailable
 from isaaclab_mimic_ext.task.definition import load_task
@@ -78,6 +79,11 @@ def test_a_different_engine_is_refused_for_a_task_of_robosuite() -> None:
 def test_other_tasks_are_refused() -> None:
     with pytest.raises(ConfigError, match="'stack_cube' has no environment in robosuite"):
         make_env(load_task("stack_cube"), sim())
+
+
+def test_a_scene_that_only_robosuite_has_is_named_when_it_is_drawn() -> None:
+    with pytest.raises(SimulatorUnavailable, match="'robosuite_lift' has no scene for MuJoCo, only for robosuite"):
+        build_model(load_task("robosuite_lift"))
 
 
 def test_a_python_that_is_not_found_is_reported() -> None:
