@@ -6,21 +6,47 @@ function contrasts() {
   const over = (top, below) => Object.fromEntries(["r", "g", "b"].map((c) => [c, top.a * top[c] + (1 - top.a) * below[c]]));
   const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
   const light = ({ r, g, b }) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+  const fade = (color, opacity) => ({ ...color, a: color.a * opacity });
   const ground = (element) => {
     const layers = [];
     for (let each = element; each; each = each.parentElement) layers.push(parse(getComputedStyle(each).backgroundColor));
     // The brightest thing that may be drawn below a card over the scene is white.
     return layers.reverse().reduce((below, layer) => over(layer, below), { r: 255, g: 255, b: 255 });
   };
+  // Ground of a text of a chart: with the shapes that are drawn before it, below its middle.
+  const painted = (element) => {
+    const [box, chart] = [element.getBoundingClientRect(), element.closest("svg")];
+    const middle = new DOMPoint(box.x + box.width / 2, box.y + box.height / 2);
+    const shapes = [...chart.querySelectorAll("path, rect, circle")].filter((shape) => {
+      const isBefore = shape.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_FOLLOWING;
+      return isBefore && !shape.closest("defs") && getComputedStyle(shape).fill !== "none" && shape.isPointInFill(middle.matrixTransform(shape.getScreenCTM().inverse()));
+    });
+    return shapes.reduce((below, shape) => {
+      const { fill, fillOpacity, opacity } = getComputedStyle(shape);
+      return over(fade(parse(fill), fillOpacity * opacity), below);
+    }, ground(chart));
+  };
+  const shares = (element) => { let share = 1; for (let each = element; each; each = each.parentElement) share *= getComputedStyle(each).opacity; return share; };
   const found = [];
-  for (const element of document.querySelectorAll("body *")) {
+  for (const element of document.querySelectorAll("body *:not(title)")) {
     const text = [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.textContent.trim()).join("");
     if (!text || !element.checkVisibility()) continue;
-    const below = ground(element);
-    const [high, low] = [light(over(parse(getComputedStyle(element).color), below)), light(below)].sort((a, b) => b - a);
+    const isDrawn = element instanceof SVGElement;
+    const below = isDrawn ? painted(element) : ground(element);
+    const color = fade(parse(getComputedStyle(element)[isDrawn ? "fill" : "color"]), shares(element));
+    const [high, low] = [light(over(color, below)), light(below)].sort((a, b) => b - a);
     found.push([Math.round((100 * (high + 0.05)) / (low + 0.05)) / 100, text.slice(0, 40)]);
   }
   return found.sort((a, b) => a[0] - b[0]);
+}
+
+// Size of the smallest text of the charts [px of the screen], with its text.
+function smallestDrawn() {
+  const found = [...document.querySelectorAll("svg text")].filter((each) => each.checkVisibility()).map((each) => {
+    const { a, b } = each.getScreenCTM();
+    return [Math.round(10 * parseFloat(getComputedStyle(each).fontSize) * Math.hypot(a, b)) / 10, each.textContent];
+  });
+  return found.sort((a, b) => a[0] - b[0])[0];
 }
 
 // Pairs of visible controls and texts that overlap, and those that are cut off at the side.

@@ -20,16 +20,20 @@ from isaaclab_mimic_ext.files.writing import replacing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, MUTED, GRID, EMPTY = "#22313f", "#667381", "#e3e8ed", "#f2f5f7"
+INK, MUTED, GRID, EMPTY = "#22313f", "#5d6a77", "#e3e8ed", "#f2f5f7"
 """Colors of text, secondary text, lines, and cells without a value. In a page they follow its light or dark theme."""
+GOOD_INK, WARNING_INK, ERROR_INK = "#1f6b48", "#8a5300", "#b02a2a"
+"""Colors of text about a good, doubtful and bad result. In a page they follow its theme, too."""
 GOOD, BAD = "#2a7fb8", "#d1495b"
 """Colors of success and failure."""
 PALETTE = ("#d1495b", "#e9a23b", "#7a5195", "#2f9e77", "#8c5a2b", "#56b4e9", "#cc79a7", "#8a949e")
 """Colors of categories. Neighbors also differ in lightness, for color-blind readers."""
 SUBTASK_COLORS = ("#a8d5e5", "#f6d6a8", "#b9e0b4", "#d9c7ec", "#f3c2c2", "#d8d8a6", "#bcd0f0", "#e6c9b3")
 """Colors of the subtasks of an end effector."""
-CELL_INK = "#1c2833"
-"""Text on a colored cell, in both themes."""
+CELL_INK, _LIGHT_INK, _DARKEST_INK = "#1c2833", "#ffffff", "#000000"
+"""Text on a colored cell, in both themes: the first one on the colors of subtasks, all of them in `ink_on`."""
+LEAST_CONTRAST = 4.5
+"""Least contrast of text with its ground (WCAG 2.1, 1.4.3)."""
 NORMAL, SMALL = 9.0, 8.0
 """Font sizes [pt]."""
 FEW_TRIALS = 5
@@ -38,7 +42,12 @@ WIDTH = 1008.0
 """Width of the text column of a page [px]."""
 
 _RATE_STOPS = ((0.0, (192, 57, 43)), (0.5, (245, 194, 120)), (0.85, (238, 240, 226)), (1.0, (74, 144, 190)))
-_THEME = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", EMPTY: "var(--empty)"}
+_THEME = {
+    INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", EMPTY: "var(--empty)",
+    GOOD_INK: "var(--good-ink)", WARNING_INK: "var(--warning-ink)", ERROR_INK: "var(--error-ink)",
+}  # fmt: skip
+_LEAST_SCALE = 0.9
+"""A chart in a page is scrolled where it would be smaller than this share of its size, so that its text stays legible."""
 _PX_PER_INCH = 96.0
 _PNG_SCALE, _MAX_PNG_PIXELS = 1.5, 60000
 """PNG pixels per CSS pixel, and the largest side of a PNG; matplotlib's renderer can draw less than 2**16 pixels."""
@@ -175,7 +184,8 @@ def _to_page_element(svg: str, label: str, tooltips: Mapping[str, tuple[str, ...
         if child.tag == "metadata" or (child.tag == "defs" and child.find("style") is not None):
             root.remove(child)
     box = root.get("viewBox", "")
-    root.attrib = {"viewBox": box, "style": f"max-width:{width:g}px", "role": "img", "aria-label": label}
+    style = f"max-width:{width:g}px;min-width:{_LEAST_SCALE * width:.0f}px"
+    root.attrib = {"viewBox": box, "style": style, "role": "img", "aria-label": label}
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -221,7 +231,24 @@ def rate_color(rate: float, trials: int = FEW_TRIALS) -> str:
 
 def text_color(rate: float, trials: int = FEW_TRIALS) -> str:
     """Color of text on a cell with the color `rate_color(rate, trials)`."""
-    return "#ffffff" if rate < 0.25 and trials >= FEW_TRIALS else CELL_INK
+    return ink_on(rate_color(rate, trials))
+
+
+def ink_on(ground: str) -> str:
+    """Color of text on a ground (#rrggbb): the first dark or light one with enough contrast, which each ground has."""
+    return next(ink for ink in (CELL_INK, _LIGHT_INK, _DARKEST_INK) if contrast(ink, ground) >= LEAST_CONTRAST)
+
+
+def contrast(color: str, ground: str) -> float:
+    """Contrast of two colors (#rrggbb), 1 to 21 (WCAG 2.1)."""
+    darker, lighter = sorted((_luminance(color), _luminance(ground)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color: str) -> float:
+    channels = (int(color[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def count_bars(counts: Mapping[str, int], colors: Mapping[str, str], label: str, num_trials: int | None = None) -> str:

@@ -10,6 +10,7 @@ from isaaclab_mimic_ext.texts import counted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 _MIME = {".mp4": "video/mp4", ".png": "image/png"}
 
@@ -27,9 +28,16 @@ def _environment() -> "Environment":
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["counted"] = counted
+    environment.filters |= {"counted": counted, "drawn": _drawn}
     environment.globals |= {"rate_color": rate_color, "text_color": text_color}
     return environment
+
+
+def _drawn(chart: str) -> "Markup":
+    """A chart in a box that scrolls where the page is narrower than the chart; empty without one."""
+    from markupsafe import Markup
+
+    return Markup(f'<div class="wide">{chart}</div>' if chart else "")
 
 
 def media(*files: tuple[Path, str]) -> list[dict[str, Any]]:

@@ -18,11 +18,14 @@ from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.writing import check_output, created_folder, write_text
 from isaaclab_mimic_ext.report.charts import (
     CELL_INK,
+    ERROR_INK,
+    GOOD_INK,
     GRID,
     INK,
     MUTED,
     SMALL,
     SUBTASK_COLORS,
+    WARNING_INK,
     Canvas,
     add_legend,
     canvas,
@@ -46,7 +49,8 @@ _LETTER = 7.0
 """Approximate width of a letter at the normal font size [px]."""
 _CLOSED, _SPEED, _UNKNOWN = "#4a5560", "#1b4965", "#ced4da"
 _LEVEL_COLORS = {ERROR: "#d03a3a", WARNING: "#d9870b", NOTE: "#7a8794"}
-_HEALTHY = "#2f8f63"
+_LEVEL_INKS = {ERROR: ERROR_INK, WARNING: WARNING_INK, NOTE: MUTED}
+"""Colors of the marks of findings, and of their texts."""
 _MAX_LINES, _LINE_LENGTH = 4, 100
 """Largest number of lines of findings in the head, and of letters in each."""
 
@@ -103,11 +107,11 @@ def _head(board: Canvas, examination: Examination) -> None:
     """Draw the file name, the verdict, findings about the whole file, and the legend."""
     report, sheet = examination.report, board.sheet()
     sheet.text(16, 22, shorten(report.path[-80:], 80), size=12, va="center_baseline")
-    verdict = _HEALTHY if report.is_healthy else _LEVEL_COLORS[ERROR]
+    verdict = GOOD_INK if report.is_healthy else ERROR_INK
     sheet.text(16, 47, report.summary(), size=11, weight="bold", color=verdict, va="center_baseline")
     lines = [(line, finding) for finding in report.findings if finding.demo is None for line in _wrapped(finding.found)]
     for index, (line, finding) in enumerate(lines[:_MAX_LINES]):
-        place, color = (_WIDTH - 16, 16 + 16 * index), _LEVEL_COLORS[finding.level]
+        place, color = (_WIDTH - 16, 16 + 16 * index), _LEVEL_INKS[finding.level]
         text = sheet.text(*place, line, color=color, ha="right", va="center_baseline", size=SMALL)
         board.add_tooltip(text, _details(finding))
     _legend(sheet, examination)
@@ -185,7 +189,7 @@ class _Rows:
             label = _label(eef, index)
             self._rectangle(start, end, top, _BAR, _color(index), f"{label}: steps {start} to {end - 1}")
             if len(label) * 0.9 * _LETTER < (end - start) * self._px_per_step - 6:
-                self._text(5, top + 8, printable(label), x=start, size=SMALL, color="#5a6672")
+                self._text(5, top + 8, printable(label), x=start, size=SMALL, color=CELL_INK)
         heights = top + _BAR - (_BAR - 2) * np.minimum(eef.speed / self._max_speed, 1.0)
         self._axes.plot(np.arange(len(heights)), heights, color=_SPEED, linewidth=1.1, solid_joinstyle="round")
         self._rectangle(0, eef.num_steps, top + _BAR, _STRIP, GRID)
@@ -231,7 +235,7 @@ class _Rows:
             if x + _LETTER * len(label) > room and index > 0:
                 self._text(x, y, f"+{len(names) - index}", x=1, transform=self._margin, color=MUTED)
                 return
-            text = self._text(x, y, label, x=1, transform=self._margin, color=_LEVEL_COLORS[level])
+            text = self._text(x, y, label, x=1, transform=self._margin, color=_LEVEL_INKS[level])
             self._board.add_tooltip(text, "\n".join(map(_details, same)))
             x += _LETTER * len(label) + 12
 

@@ -67,6 +67,7 @@ class StepState:
         fault: reason for which the step cannot be started, with the remedy; empty if it can.
         first: step that must be done before this one can be started; empty if it can.
         replaces: files that the command replaces; empty if none.
+        lost: what is deleted with them, such as "5 demos of the run my_session/run".
         output: last lines that the command has printed; the result of a check.
         share: completed part of a generation that runs, from 0 to 1; None if it is not known.
         is_written: whether the command runs, but its dataset is complete.
@@ -84,6 +85,7 @@ class StepState:
     fault: str = ""
     first: str = ""
     replaces: str = ""
+    lost: str = ""
     output: tuple[str, ...] = ()
     share: float | None = None
     is_written: bool = False
@@ -215,7 +217,9 @@ class PathFiles:
         step = StepState(MARK, command=command, fault=fault, first=RECORD if fault else "", replaces=replaces)
         if not replaces:
             return step
-        return replace(_old_or_done(step, self._annotated.change()), figure=self._annotated.num_demos)
+        figure = self._annotated.num_demos
+        lost = f"the file {folder.annotated} ({figure})"
+        return replace(_old_or_done(step, self._annotated.change()), figure=figure, lost=lost)
 
     def _check(self, outcome: Mapping[str, Any]) -> StepState:
         folder = self.folder
@@ -247,7 +251,8 @@ class PathFiles:
         purpose = dict([_FOR_POLICY.split("=")]) if for_policy else {}
         command = next_command("generate", **places, num_trials=count, **purpose, **mode)
         replaces = "" if can_resume else _existing(folder.run)
-        step = self._after_annotation(StepState(GENERATE, command=command, replaces=replaces))
+        lost = f"{counted(progress.get('successes') or 0, 'demo')} of the run {replaces}" if replaces else ""
+        step = self._after_annotation(StepState(GENERATE, command=command, replaces=replaces, lost=lost))
         if not progress:
             return step
         figure = f"{progress.get('successes', 0)} of {counted(progress.get('target') or 0, 'demo')}"

@@ -18,7 +18,7 @@ from isaaclab_mimic_ext.studio.live_grid import POS_UNIT, QUAT_UNIT, LiveGrid
 from isaaclab_mimic_ext.studio.protocol import Refusal, check_fields, choice, integer
 from isaaclab_mimic_ext.studio.tabs import Client, Resource, Tab
 from isaaclab_mimic_ext.studio.trial_motion import poses_of, read_motion
-from isaaclab_mimic_ext.studio.watched_run import RunFigures, find_runs, read_figures
+from isaaclab_mimic_ext.studio.watched_run import RunFigures, find_runs, places_of, read_figures
 from isaaclab_mimic_ext.task.definition import Task
 
 log = logging.getLogger(__name__)
@@ -178,8 +178,9 @@ class WatchTab(Tab):
         while len(self._motions) > _MAX_MOTIONS:
             self._motions.popitem(last=False)
         row = int((figures.records.trials == trial).argmax())
-        reason, step = str(figures.records.reason[row]), int(figures.records.step[row])
-        return {"name": name, "num_steps": len(poses), "origin": origin, "reason": reason, "failed_step": step}
+        failure = {"reason": str(figures.records.reason[row]), "failed_step": int(figures.records.step[row])}
+        places = places_of(figures.records, row)
+        return {"name": name, "num_steps": len(poses), "origin": origin, "places": places, **failure}
 
     def _check_open(self) -> None:
         if self._ended.is_set():

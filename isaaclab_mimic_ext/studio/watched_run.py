@@ -170,7 +170,7 @@ def _counts(records: RunRecords) -> dict[str, Any]:
 def _charts(records: RunRecords) -> dict[str, Any]:
     reasons = count_reasons(records)
     colors = colors_of(list(reasons))
-    objects = [index for index in range(len(records.objects)) if place_bins(records, index) is not None]
+    objects = _placed(records)
     successes = records.trials[records.success]
     return {
         "reasons": [{"name": name, "count": count, "color": colors[name]} for name, count in reasons.items()],
@@ -180,6 +180,21 @@ def _charts(records: RunRecords) -> dict[str, Any]:
         "last_success": int(successes[-1]) if len(successes) else -1,
         "last_trial": int(records.trials[-1]) if len(records) else -1,
     }
+
+
+def places_of(records: RunRecords, row: int) -> list[list[float]]:
+    """Initial x, y [m] of each object of the maps in a trial."""
+    return _xy(records, row, _placed(records))
+
+
+def _placed(records: RunRecords) -> list[int]:
+    """Indices of the objects that have a map: those whose initial places differ."""
+    return [index for index in range(len(records.objects)) if place_bins(records, index) is not None]
+
+
+def _xy(records: RunRecords, row: int, objects: Sequence[int]) -> list[list[float]]:
+    places: list[list[float]] = records.scene[row][list(objects), :2].round(3).tolist()
+    return places
 
 
 def _place(name: str, bins: Bins | None) -> dict[str, Any]:
@@ -213,7 +228,7 @@ def _failed(records: RunRecords, reasons: Sequence[str], objects: Sequence[int])
             "trial": int(records.trials[row]),
             "reason": reasons.index(str(records.reason[row])),
             "step": int(records.step[row]),
-            "places": records.scene[row][list(objects), :2].round(3).tolist(),
+            "places": _xy(records, row, objects),
         }
         for row in rows
     ]

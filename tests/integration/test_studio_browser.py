@@ -1,5 +1,6 @@
 """The page of the studio in Chromium, with real keys, clicks and touches."""
 
+import base64
 import json
 import re
 import sys
@@ -345,7 +346,24 @@ def test_second_tab_watches_and_only_the_studio_is_requested(browser: Browser, r
 CHECKS = (Path(__file__).parents[1] / "page_checks.js").read_text()
 
 
-@pytest.mark.parametrize(("size", "is_phone"), [((1100, 640), False), ((390, 780), True), ((780, 390), True)])
+PICTURE_END = """(() => {
+  const [view, caption] = ["view", "wrist_label"].map((id) => document.getElementById(id).getBoundingClientRect());
+  return caption.top - view.top - studio.scene.wristSide();
+})()"""
+"""Distance of the caption of the wrist view from the height of its picture."""
+
+
+@pytest.mark.parametrize(
+    ("size", "is_phone"),
+    [
+        ((1100, 640), False),
+        ((1024, 768), True),
+        ((390, 844), True),
+        ((844, 390), True),
+        ((390, 780), True),
+        ((780, 390), True),
+    ],
+)
 def test_page_is_readable_and_nothing_overlaps(
     size: tuple[int, int], is_phone: bool, browser: Browser, recording: Recording
 ) -> None:
@@ -358,7 +376,43 @@ def test_page_is_readable_and_nothing_overlaps(
     assert any("circle" in name for _, name in graphics) and graphics[0][0] >= 3.0, graphics[:3]
     assert page.evaluate("overlaps()") == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert page.evaluate("document.getElementById('canvas').clientHeight") > 120
+    assert page.evaluate("document.getElementById('canvas').clientHeight") > (280 if size[0] == 844 else 120)
+    assert page.evaluate(PICTURE_END) >= 12, "the caption does not cover the picture"
+
+
+def test_shown_tab_is_colored_under_the_pointer_too(browser: Browser, recording: Recording) -> None:
+    page = opened(browser, recording, (1100, 640))
+    page.evaluate("document.getElementById('tabs').hidden = false")
+    color = "getComputedStyle(document.querySelector('[data-tab=record]')).backgroundColor"
+    shown = page.evaluate(color)
+    page.click("[data-tab=record]")
+    assert page.evaluate("document.querySelector('[data-tab=record]').matches(':hover')")
+    red, green, blue = (int(value) for value in re.findall(r"\d+", page.evaluate(color)))
+    assert page.evaluate(color) != shown and blue > 2 * red > 0 and blue > 1.5 * green
+    page.evaluate(CHECKS)
+    assert page.evaluate("contrasts()")[0][0] >= 4.5
+
+
+LONG = "60 demos of the run /" + "folder_of_a_long_path_" * 15
+IN_VIEW = """(() => {
+  const dialog = document.getElementById("ask");
+  const boxes = [...dialog.querySelectorAll("p:not([hidden]), button"), dialog].map((each) => each.getBoundingClientRect());
+  const isSeen = (box) => box.left >= 0 && box.right <= innerWidth && box.bottom <= innerHeight;
+  return dialog.scrollWidth <= dialog.clientWidth && boxes.every(isSeen);
+})()"""
+
+
+@pytest.mark.parametrize(("size", "is_phone"), [((1100, 640), False), ((390, 844), True)])
+def test_question_before_something_is_deleted_is_complete_and_keeps_it_by_default(
+    size: tuple[int, int], is_phone: bool, browser: Browser, recording: Recording
+) -> None:
+    page = opened(browser, recording, size, is_phone)
+    page.evaluate(f"void studio.askToReplace({json.dumps(LONG)}).then((answer) => {{ window.answer = answer; }})")
+    assert page.evaluate("document.getElementById('ask_text').textContent") == f"Replace? {LONG} will be deleted."
+    assert page.evaluate(IN_VIEW)
+    assert page.evaluate("document.activeElement.textContent") == "Cancel"
+    page.press("Enter")
+    page.wait_for("window.answer === false")
 
 
 def test_touch_pad_moves_the_hand_until_the_finger_is_lifted(browser: Browser, recording: Recording) -> None:
@@ -442,6 +496,8 @@ print("note pauses")
 print("0 errors, 0 warnings, 1 note: ready to generate")
 """
 COMMAND = "document.getElementById('path_command').textContent"
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+"""A picture (PNG) of one pixel."""
 DONE = f"""(() => {{
   const card = {TAB}.done;
   card.update({{ phase: "done", num_wanted: 1, demos: [1], reason: "", next_command: "" }}, true);
@@ -461,6 +517,7 @@ def checking(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(program, "words", lambda verb: (sys.executable, "-c", CHECKING.format(go=go), verb))
     folder = StudioFolder(tmp_path)
     folder.raw.touch()
+    folder.check_picture.write_bytes(base64.b64decode(PIXEL))
     with h5py.File(folder.annotated, "w") as file:
         file.create_dataset("data/demo_0/actions", data=[[0.0]])
     path = PathTab(PathFiles(folder, "desktop_organizer"), StepRunner(folder, lambda output: output.strip()))
@@ -483,6 +540,9 @@ def test_path_shows_a_running_check_its_result_and_the_next_step(checking: tuple
     page.wait_for("document.activeElement.id === 'path_next'")
     assert page.evaluate(seen("#path_output")).splitlines()[0] == "note pauses"
     assert page.evaluate(seen("#path_verdict")).startswith("Ready to generate.")
+    links = "[...document.querySelectorAll('#path_shown a')].map((each) => each.ariaLabel ?? each.textContent)"
+    assert page.evaluate(links) == ["Open check.png at full size"] * 2
+    assert page.evaluate("document.querySelector('#path_shown img').clientWidth") >= 660, "its text can be read"
     assert page.evaluate(seen("[data-step=check]")) == "✓ Check · ready"
     page.press("Enter")
     assert page.evaluate(seen("#path_count_fault")) is None
@@ -513,6 +573,7 @@ def test_path_is_taken_with_enter_from_the_end_of_the_recording(checking: tuple[
     assert page.evaluate(seen("#done_next")) == "Next: check the demos (Enter)"
     page.press("Enter")
     assert page.evaluate(seen("#path_card h2")) == "Check"
+    assert page.evaluate(seen("#done")) is None, "one card at a time"
     page.evaluate("document.getElementById('path_card').focus()")
     page.evaluate(f"{PATH}.startStep = () => {{ window.isStarted = true; }}")
     page.press("Enter")
@@ -645,6 +706,11 @@ def test_page_without_webgl_says_so_and_records(browser: Browser, recording: Rec
     page.call("Page.navigate", url=recording.url)
     page.wait_for(READY)
     assert "WebGL 2 is not available" in page.evaluate("document.body.innerText")
+    banner, main = (
+        page.evaluate(f"document.querySelector('{each}').getBoundingClientRect().toJSON()")
+        for each in ("#no_picture", "main")
+    )
+    assert 0 < banner["bottom"] <= main["top"], "a row of its own, which no card covers"
     for key in ("KeyF", "KeyH", "KeyJ", "Digit1", "Space"):
         page.press(key)
     page.key("down", "KeyQ")

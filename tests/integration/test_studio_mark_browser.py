@@ -111,6 +111,21 @@ def test_enter_does_the_next_thing_until_the_file_is_written(page: Page, marking
     assert asked
 
 
+def test_page_states_that_the_file_is_written_and_asks_before_it_replaces_one(page: Page) -> None:
+    page.evaluate(f"window.before = {TAB}.state")
+    page.evaluate(f"{TAB}.receive({{...before, annotation: {{...before.annotation, state: 'running'}}}})")
+    assert page.evaluate(HINT).startswith("annotated.hdf5 is being written")
+    assert page.evaluate("document.getElementById('annotate').textContent") == "Writing …"
+    page.evaluate(f"{TAB}.receive({{...before, output_exists: true}}), void {TAB}.annotate()")
+    page.wait_for("document.getElementById('ask').open")
+    question = page.evaluate("document.getElementById('ask_text').textContent")
+    assert question.startswith("Replace? The file ") and question.endswith("annotated.hdf5 will be deleted.")
+    assert page.evaluate("document.activeElement.id") == "ask_no"
+    page.press("Escape")
+    page.wait_for("!document.getElementById('ask').open")
+    page.evaluate(f"{TAB}.receive(before)")
+
+
 def test_suggestions_wanted_during_a_replay_are_accepted_at_its_end(page: Page) -> None:
     page.evaluate(f"window.done = {{...{TAB}.demo}}")
     page.evaluate(f"{TAB}.receive({{...done, replay: 'running', suggestions: {{term: {{}}, start: {{}}}}}})")

@@ -29,6 +29,7 @@ pytestmark = [
 ]
 
 TAB = "studio.tabs.get('watch')"
+CARD = "document.querySelector('#watch_start .card')"
 CHECKS = (Path(__file__).parents[1] / "page_checks.js").read_text()
 
 
@@ -54,9 +55,17 @@ def closed_pages(browser: Browser) -> Iterator[None]:
 
 
 def opened(browser: Browser, server: Watched, size: tuple[int, int] = (480, 320), is_phone: bool = False) -> Page:
-    """Open the page, which plays the last demo of an ended run."""
+    """Open the page, and let it play the last demo of the ended run."""
+    page = opened_card(browser, server, size, is_phone)
+    page.press("Enter")
+    page.wait_for(f"{TAB}.motion")
+    return page
+
+
+def opened_card(browser: Browser, server: Watched, size: tuple[int, int] = (480, 320), is_phone: bool = False) -> Page:
+    """Open the page, which offers the trials of the ended run."""
     page = browser.page(server.url, *size, is_phone)
-    page.wait_for(f"window.studio && {TAB}?.motion")
+    page.wait_for(f"window.studio?.hasControl && {CARD}.checkVisibility()")
     return page
 
 
@@ -68,8 +77,19 @@ def live_frame(count: int) -> bytes:
     return encode_grid(1, frame, grid_poses(PosedScene(load_task("desktop_organizer")), frame))
 
 
-def test_ended_run_plays_its_last_demo_and_keys_play_failed_trials(browser: Browser, server: Watched) -> None:
-    page = opened(browser, server)
+PLAYED = """(() => {
+  const { played } = document.querySelector(".played").dataset;
+  const [ring, dot] = [".played circle", `circle[data-trial="${played}"]`].map((each) => document.querySelector(each));
+  return ["cx", "cy"].map((name) => ring.getAttribute(name) - dot.getAttribute(name));
+})()"""
+
+
+def test_ended_run_offers_its_trials_and_keys_play_them(browser: Browser, server: Watched) -> None:
+    page = opened_card(browser, server)
+    assert page.evaluate(f"{CARD}.querySelector('h2').textContent").endswith(" of 8 trials")
+    assert page.evaluate(f"{TAB}.wanted == null"), "nothing plays before a person wants it"
+    page.press("Enter")
+    page.wait_for(f"{TAB}.motion")
     assert page.evaluate(f"{TAB}.motion.reason") == ""
     runs = page.evaluate(f"{TAB}.run.failed")
     failed = [each["trial"] for each in runs]
@@ -91,9 +111,12 @@ def test_ended_run_plays_its_last_demo_and_keys_play_failed_trials(browser: Brow
     assert page.evaluate(disabled) == [True, False, True, True]
     page.evaluate(f"studio.select('watch'), {TAB}.run.failed = {json.dumps(runs)}, {TAB}.refresh()")
     page.press("Escape")
-    page.wait_for(f"!{TAB}.motion")
+    page.wait_for(f"!{TAB}.motion && {CARD}.checkVisibility()")
     page.evaluate(f"document.querySelector('.places [data-trial=\"{failed[-1]}\"]').dispatchEvent(new Event('click'))")
     page.wait_for(f"{TAB}.motion?.trial === {failed[-1]}")
+    page.wait_for(f"document.querySelector('.played')?.dataset.played === '{failed[-1]}'")
+    assert page.evaluate(PLAYED) == pytest.approx([0, 0], abs=0.01), "the ring is around the dot of the trial"
+    assert page.evaluate("document.querySelector('.trial[aria-current=true]').dataset.trial") == str(failed[-1])
     assert not page.problems
     assert all(url.startswith((server.url.split("?")[0], "data:")) for url in page.requests), page.requests
 
@@ -184,10 +207,9 @@ def test_each_view_shows_all_environments(size: tuple[int, int], is_phone: bool,
     assert all(0.7 < farthest < 0.99 for farthest in page.evaluate(FARTHEST_SEEN))
 
 
-def test_tab_that_is_opened_late_plays_the_last_demo(browser: Browser, server: Watched) -> None:
-    page = browser.page(server.url, 480, 320)
-    page.wait_for(f"window.studio && {TAB}?.motion")
+def test_tab_that_is_opened_late_offers_the_trials(browser: Browser, server: Watched) -> None:
+    page = opened(browser, server)
     places = "['panel', 'overlay', 'dock'].map((id) => document.getElementById(id))"
     page.evaluate(f"{TAB}.hide(), {TAB}.forget(), {TAB}.show(...{places})")
-    page.wait_for(f"{TAB}.motion")
+    page.wait_for(f"{CARD}.checkVisibility()")
     assert not page.problems

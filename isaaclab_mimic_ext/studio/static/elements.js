@@ -35,6 +35,8 @@ export function show(target, text, state = "") {
   if (target.dataset.state !== state) target.dataset.state = state;
 }
 
+export const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+
 // Time of a step [s].
 export const timeText = (step, stepDt) => `${(step * stepDt).toFixed(1)} s`;
 

@@ -29,9 +29,11 @@ export function successFigures(state) {
   const wanted = (unit) => (target && unit === state.target_unit ? ` of ${number(target)}` : "");
   const pairs = [["success", trials ? percent(share) : "no trial has ended"], ["demos", number(successes) + wanted("demos")], ["trials", number(trials) + wanted("trials")]];
   if (trials) pairs.splice(1, 0, ["95 % interval", `${(100 * interval[0]).toFixed(1)} to ${percent(interval[1])}`]);
-  if (state.demos_per_hour) pairs.push(["rate", `${number(state.demos_per_hour)} demos/h`]);
   if (state.elapsed_s) pairs.push(["time", duration(state.elapsed_s)]);
   if (state.remaining_s !== null) pairs.push(["remaining", `about ${duration(state.remaining_s)}`]);
+  const isRunning = state.state === "in progress";
+  // The trials that run count for the remaining time, but not for the rate.
+  if (state.demos_per_hour) pairs.push(["mean rate", `${number(state.demos_per_hour)} demos/h${isRunning ? " of ended trials" : ""}`]);
   const bar = node("svg", { viewBox: "0 0 100 8", role: "img", class: "rate", "aria-label": `Success ${percent(share)}` });
   bar.append(node("rect", { x: 0, y: 1, width: 100, height: 6, fill: RAISED }), node("rect", { x: 0, y: 1, width: 100 * share, height: 6, fill: seenOn(RAISED, "#4a90be") }));
   if (trials) {
@@ -56,13 +58,13 @@ export function reasonBars({ reasons, trials }, chosen, choose) {
 }
 
 // Success by the initial place of an object, seen from above: x is up, y is to the left, as seen from the robot. Dots are
-// failed trials.
-export function placeMap({ places, reasons }, index, failed, play) {
+// failed trials; the trial that is played (null without one) has a ring.
+export function placeMap({ places, reasons }, index, failed, played, play) {
   const { object, edges: [xs, ys], cells } = places[index];
   const [width, height] = [ys.at(-1) - ys[0], xs.at(-1) - xs[0]];
   const size = [100, Math.min(100, Math.max(45, (100 * height) / width))];
   const at = (x, y) => [(size[0] * (ys.at(-1) - y)) / width, (size[1] * (xs.at(-1) - x)) / height];
-  const map = node("svg", { viewBox: `-1 -1 ${size[0] + 2} ${size[1] + 2}`, role: "img", class: "places", "aria-label": `Success by the initial place of ${object}` });
+  const map = node("svg", { viewBox: `-5 -5 ${size[0] + 10} ${size[1] + 10}`, role: "img", class: "places", "aria-label": `Success by the initial place of ${object}` });
   cells.forEach((row, i) => row.forEach(({ trials, successes, color, ink }, j) => {
     const [[left, top], [right, bottom]] = [at(xs[i + 1], ys[j + 1]), at(xs[i], ys[j])];
     const cell = node("rect", { x: left, y: top, width: right - left, height: bottom - top, fill: color, stroke: "#fff", "stroke-width": 0.4 });
@@ -77,6 +79,14 @@ export function placeMap({ places, reasons }, index, failed, play) {
     dot.addEventListener("click", () => play(trial));
     map.append(dot);
   }
-  const caption = `Success [%] by the place of ${object} at the start, from above, with the robot at the bottom: x ${xs[0]} to ${xs.at(-1)} m, y ${ys[0]} to ${ys.at(-1)} m. Dots: failed trials.`;
+  if (played?.places) {
+    const [cx, cy] = at(...played.places[index]);
+    const ring = (r, stroke, width) => node("circle", { cx, cy, r, fill: "none", stroke, "stroke-width": width, "pointer-events": "none" });
+    const text = node("title", {}, `trial ${played.trial}, which is played`);
+    const mark = node("g", { class: "played", "data-played": played.trial });
+    mark.append(text, ring(4, EDGE, 2.6), ring(4, "#ffd166", 1.3));
+    map.append(mark);
+  }
+  const caption = `Success [%] by the place of ${object} at the start, from above, with the robot at the bottom: x ${xs[0]} to ${xs.at(-1)} m, y ${ys[0]} to ${ys.at(-1)} m. Dots: failed trials.${played?.places ? ` Ring: trial ${played.trial}, which is played.` : ""}`;
   return element("figure", {}, map, element("figcaption", { text: caption }));
 }

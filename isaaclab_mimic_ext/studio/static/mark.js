@@ -195,6 +195,11 @@ export class Tab {
     return step ? step.state === "done" : this.state.is_annotated;
   }
 
+  // Whether the annotated file is being written, by this tab or by the step Annotate.
+  get isWriting() {
+    return this.state.annotation.state === "running" || Boolean(this.studio.tabs.get("path")?.running.includes("mark"));
+  }
+
   // Whether each demo is marked or left out.
   get isComplete() {
     return Boolean(this.state) && this.usable.length > 0 && this.usable.every(({ name }) => this.isMarked(name) || this.marks.of(name).leave_out);
@@ -377,7 +382,8 @@ export class Tab {
       this.studio.tabs.get("path").open("mark"); // A command writes the file.
       return;
     }
-    if (exists && !(await this.studio.ask(`${file} exists. Replace it?`, "Replace it", "Keep it"))) return;
+    const lost = this.studio.tabs.get("path")?.steps.find(({ name }) => name === "mark")?.lost || `the file ${file}`;
+    if (exists && !(await this.studio.askToReplace(lost))) return;
     this.order("annotate", { overwrite: exists });
   }
 

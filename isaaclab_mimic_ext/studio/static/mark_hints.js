@@ -28,6 +28,11 @@ export function reasonAgainst(track, index, kind) {
 export function nextThing(tab) {
   const { fault, is_finished: isFinished, output_file: output } = tab.state;
   if (fault) return { text: fault, look: "bad" };
+  const name = output.split(/[\\/]/).pop();
+  if (tab.isWriting) {
+    const { state, figure = "" } = tab.studio.tabs.get("path")?.steps.find((step) => step.name === "mark") ?? {};
+    return { text: `${name} is being written: the demos are replayed with your marks${state === "running" && figure ? ` (${figure})` : ""}.` };
+  }
   if (tab.isLoading) return { text: `The demo is being loaded.${tab.accepting.has(tab.name) ? " Then its suggestions are accepted." : ""}` };
   if (!tab.demo) return { text: "" };
   if (!tab.studio.hasControl) return { text: `You are watching. ${tab.studio.takeText} to mark.` };
@@ -36,7 +41,6 @@ export function nextThing(tab) {
   const rest = tab.usable.filter(({ name }) => !tab.isMarked(name) && !tab.marks.of(name).leave_out).length;
   if (rest) return { text: `${tab.name} is ${tab.marks.of(tab.name).leave_out ? "left out" : "marked"}. ${rest} of ${tab.usable.length} demos ${rest === 1 ? "has" : "have"} no marks; without marks, annotation uses the task's suggestions.`, button: "next" };
   if (!isFinished) return { text: `All demos are marked. End the recording${tab.hasRecord ? " on the tab Record" : ""}, then write the annotated file.` };
-  const name = output.split(/[\\/]/).pop();
   const next = tab.studio.tabs.get("path")?.next();
   const place = tab.studio.hasPath ? (next ? `${next.text}, in the path at the top.` : "") : "The panel shows the next command.";
   return tab.isAnnotated ? { text: `${name} is written. ${place}`.trim() } : { text: `All demos are marked: write ${name}.`, button: "write" };

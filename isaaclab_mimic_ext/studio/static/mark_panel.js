@@ -130,8 +130,8 @@ export class MarkPanel {
   }
 
   showFile(state, next) {
-    const { annotation, output_file: output, marks_file: marks, fault, is_finished: isFinished, can_end: canEnd, demos } = state;
-    const [isRunning, hasControl] = [annotation.state === "running", this.tab.studio.hasControl];
+    const { output_file: output, marks_file: marks, fault, is_finished: isFinished, can_end: canEnd, demos } = state;
+    const [isRunning, hasControl] = [this.tab.isWriting, this.tab.studio.hasControl];
     const name = output.split(/[\\/]/).pop();
     this.plan.textContent = this.planText(state);
     this.annotateButton.textContent = isRunning ? "Writing …" : `Write ${name}${this.tab.isAnnotated ? " again" : ""}`;

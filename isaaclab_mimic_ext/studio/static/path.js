@@ -196,7 +196,7 @@ export class Tab {
     const chosen = this.opened; // The card may be closed before the server answers.
     if (chosen === "generate" && !(await this.setCount())) return;
     const step = this.steps.find(({ name }) => name === chosen);
-    if (step.replaces && !(await this.studio.ask(`Replace ${step.replaces}?`, "Replace", "Keep"))) return;
+    if (step.replaces && !(await this.studio.askToReplace(step.lost))) return;
     this.studio.order({ tab: "path", do: "start", step: step.name, ...(step.replaces ? { replaces: step.replaces } : {}) });
   }
 
@@ -358,7 +358,9 @@ export class Tab {
     this.shown.replaceChildren(...Object.entries(pictures).map(([name, time]) => {
       const address = `/path/${name}?changed=${time}`;
       if (name.endsWith(".mp4")) return element("video", { src: address, controls: true, preload: "metadata", "aria-label": "Generated demos" });
-      return element("a", { href: address, target: "_blank", rel: "noopener" }, element("img", { src: address, alt: "Timeline of the demos with the findings" }));
+      const [link, text] = [{ href: address, target: "_blank", rel: "noopener" }, `Open ${name} at full size`];
+      const picture = element("a", { ...link, class: "picture", "aria-label": text, title: text }, element("img", { src: address, alt: "Timeline of the demos with the findings" }));
+      return element("figure", {}, picture, element("figcaption", {}, "Timelines of the demos with the findings. ", element("a", { ...link, text })));
     }));
   }
 

@@ -176,6 +176,7 @@ export class SceneView {
     this.camera.aspect = width / height;
     this.camera.updateProjectionMatrix();
     this.size = { width, height };
+    this.canvas.parentElement.style.setProperty("--wrist", `${this.wristSide()}px`);
     this.redraw();
   }
 

@@ -159,6 +159,13 @@ class Studio {
     return (await this.answer(text, yes, no)) === "yes";
   }
 
+  // Ask before something is deleted, such as "5 demos of the run /a/run". The focus is on the button that keeps it.
+  async askToReplace(lost) {
+    const answer = this.answer(`Replace? ${lost.replace(/^./, (first) => first.toUpperCase())} will be deleted.`, "Replace", "Cancel");
+    find("ask_no").focus();
+    return (await answer) === "yes";
+  }
+
   answer(text, yes, no) {
     const dialog = find("ask");
     this.resolve?.("no"); // Nobody has answered the last question.

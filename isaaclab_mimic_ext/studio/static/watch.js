@@ -1,6 +1,6 @@
 // The tab Watch: environments of a run in motion, figures of the run, and ended trials again.
 
-import { button, element, label, rows, section, seenOn, show, stepsText, timeText } from "/static/elements.js";
+import { button, counted, element, label, rows, section, seenOn, show, stepsText, timeText } from "/static/elements.js";
 import { duration, placeMap, reasonBars, successFigures } from "/static/figures.js";
 import { Grid } from "/static/grid.js";
 import { LONGEST_DRAWING_MS, VIEWS } from "/static/scene.js";
@@ -80,7 +80,11 @@ export class Tab {
     this.startTitle = element("h2");
     this.startText = element("p");
     this.startLine = element("p", { class: "soft", id: "start_line" });
-    this.start = element("div", { id: "watch_start", hidden: true }, element("div", { class: "card", role: "status" }, this.startTitle, this.startText, this.startLine));
+    this.lastButton = button("", () => this.play(this.run.last_success), { id: "play_last", class: "primary" });
+    this.firstFailed = button("", () => this.step(1), { id: "play_failed" });
+    this.startButtons = element("div", { class: "row" }, this.lastButton, this.firstFailed);
+    this.start = element("div", { id: "watch_start", hidden: true },
+      element("div", { class: "card", role: "status" }, this.startTitle, this.startText, this.startLine, this.startButtons));
     this.dark = element("span", { text: "dark: no trial runs there" });
     this.legend = element("p", { id: "grid_legend", class: "chip", hidden: true }, "last trial: ",
       ...LEGEND.flatMap(([state, symbol, text]) => [element("span", { class: "outcome", "data-state": state, "aria-hidden": "true", text: symbol }), ` ${text}  `]), this.dark);
@@ -105,7 +109,6 @@ export class Tab {
     if (this.studio.scene) this.studio.scene.longestMs = PATIENT_MS;
     this.shownStage = this.drawn = undefined; // The parts of the panel are new.
     this.present();
-    if (this.run) this.playLastSuccess();
     this.refresh();
   }
 
@@ -148,7 +151,6 @@ export class Tab {
       for (const [trial, reason] of event.recent ?? []) this.outcomes.set(trial, reason < 0 ? "" : event.reasons[reason].name);
       if (this.studio.scene && !this.grid) this.makeGrid(event.units);
       this.shadeGrid();
-      this.playLastSuccess();
       if (this.studio.hasPath) this.studio.tabs.get("path").refresh(); // The strip shows the same counts.
     } else if (event.event === "live") this.live = event;
     else if (event.event === "motion") this.showMotion(event);
@@ -168,19 +170,12 @@ export class Tab {
     this.studio.scene.redraw();
   }
 
-  // An ended run shows its last demo until the person chooses a trial.
-  playLastSuccess() {
-    const { state, last_success: trial = -1, no_scene: noScene } = this.run;
-    if (!this.isShown || !this.grid || this.hasChosen || this.hasFrame || noScene || state === "in progress" || trial < 0) return;
-    this.play(trial);
-  }
-
   // Forget what belongs to another run.
   forget() {
     this.motion = this.reason = this.chosenEnv = null;
     this.outcomes.clear();
     this.isOver = false;
-    this.hasFrame = this.hasChosen = false;
+    this.hasFrame = false;
     if (this.isShown) this.present();
   }
 
@@ -268,7 +263,7 @@ export class Tab {
 
   actions(stride) {
     const views = Object.fromEntries(VIEWS.map((_, index) => [`Digit${index + 1}`, () => this.studio.scene?.setView(index)]));
-    const start = () => this.generateButton.checkVisibility() && this.generateButton.click();
+    const start = () => [this.generateButton, this.lastButton, this.firstFailed].find((each) => each.checkVisibility())?.click();
     const common = { ...views, Enter: start, KeyN: () => this.step(1), KeyB: () => this.step(-1), KeyX: () => this.nextSpeed(), Escape: () => this.showAll() };
     if (this.motion) {
       const move = (by) => { this.pause(); this.goTo(this.motion.step + by); };
@@ -314,7 +309,6 @@ export class Tab {
 
   async play(trial) {
     this.wanted = trial;
-    this.hasChosen = true;
     this.refresh();
     const answer = await this.studio.order({ tab: "watch", do: "play", trial });
     if (answer === undefined) this.wanted = null;
@@ -383,7 +377,7 @@ export class Tab {
     if (!this.isShown) return;
     this.refreshTop();
     this.showRun();
-    const key = JSON.stringify([this.run, this.reason, this.object, Boolean(this.startingStep())]);
+    const key = JSON.stringify([this.run, this.reason, this.object, this.motion?.trial, Boolean(this.startingStep())]);
     if (key === this.drawn) return;
     this.drawn = key;
     this.showFigures();
@@ -444,18 +438,44 @@ export class Tab {
     return this.run?.state === "in progress" && !("trials" in this.run);
   }
 
-  // What a run does before its first poses, and for how long.
+  // Whether the page has nothing to show of a run whose trials can be played.
+  get hasOnlyEnded() {
+    const { state, trials, no_scene: noScene } = this.run ?? {};
+    return Boolean(trials && this.grid && !noScene) && state !== "in progress";
+  }
+
+  // What a run does before its first poses, and for how long; after its end, the trials to play.
   showStart() {
     if (!this.isShown) return;
     const { run } = this;
     const step = this.startingStep();
-    this.start.hidden = Boolean(this.motion || this.hasFrame) || !(step || this.isYoung || run?.state === "none");
-    for (const part of [this.viewPart, this.keysPart]) part.hidden = !this.start.hidden || (part === this.viewPart && !this.studio.scene);
+    const isBefore = Boolean(step || this.isYoung || run?.state === "none");
+    this.start.hidden = Boolean(this.motion || this.hasFrame || this.wanted != null) || !(isBefore || this.hasOnlyEnded);
+    for (const part of [this.viewPart, this.keysPart]) part.hidden = isBefore || (part === this.viewPart && !this.studio.scene);
+    this.startButtons.hidden = isBefore;
     this.generateButton.hidden = Boolean(step) || !run?.command || !this.studio.hasPath;
     this.text.hidden = Boolean(step) || !run?.text;
     if (step) show(this.state, "● starting", "warn");
     if (this.start.hidden) return;
     this.hint.hidden = true;
+    if (!isBefore) this.offerTrials();
+    else this.showBeginning(step);
+  }
+
+  // Ended trials that a person most likely wants to see.
+  offerTrials() {
+    const { trials, successes, last_success: last, failed } = this.run;
+    show(this.startTitle, `${counted(successes, "demo")} of ${counted(trials, "trial")}`);
+    show(this.startText, failed.length ? "Play a trial: here, by its number, or by its dot on the map." : "Play a trial: here, or by its number.");
+    show(this.startLine, "");
+    this.lastButton.hidden = last < 0;
+    label(this.lastButton, "▶ Play the last demo (Enter)");
+    this.firstFailed.hidden = !failed.length;
+    label(this.firstFailed, `▶ Play a failed trial (${last < 0 ? "Enter" : "N"})`);
+  }
+
+  showBeginning(step) {
+    const { run } = this;
     const path = this.studio.tabs.get("path");
     const time = path?.elapsed("generate") || (this.isYoung ? duration(run.elapsed_s) : "");
     show(this.startTitle, step ? `The generation starts · ${time}` : this.isYoung ? `The first trials run · ${time}` : "No run yet");
@@ -479,7 +499,7 @@ export class Tab {
     if (this.isYoung && this.hasFrame) return `No trial has ended yet (${duration(run.elapsed_s)}). Figures follow when the first trial ends.`;
     if (isRunning && live.is_live) return live.text ? `Shown: ${live.text}.` : "";
     if (isRunning) return live.text ? `No live picture: ${live.text}.` : "Waiting for the poses of the run …";
-    return run.trials ? "All trials have ended. Choose a trial to play it." : "";
+    return run.trials && this.hasFrame ? "All trials have ended. Choose a trial to play it." : "";
   }
 
   // Meaning of Enter for the chosen environment.
@@ -521,11 +541,11 @@ export class Tab {
     this.objects.hidden = run.places.length < 2;
     this.wherePart.hidden = !run.places.length;
     const failed = this.listed();
-    if (run.places.length) this.places.replaceChildren(placeMap(run, this.object, failed, (trial) => this.play(trial)));
+    if (run.places.length) this.places.replaceChildren(placeMap(run, this.object, failed, this.motion, (trial) => this.play(trial)));
     const shown = failed.slice(-MOST_LISTED);
     const title = failed.length ? `${failed.length > shown.length ? `The last ${shown.length} of ` : ""}${failed.length} failed: play` : "";
     this.failed.replaceChildren(element("span", { class: "soft", text: title }), ...shown.map(({ trial, reason }) => {
-      const made = button(String(trial), () => this.play(trial), { class: "trial", "data-trial": trial, title: run.reasons[reason].name });
+      const made = button(String(trial), () => this.play(trial), { class: "trial", "data-trial": trial, title: run.reasons[reason].name, "aria-current": String(trial === this.motion?.trial) });
       made.style.borderBottomColor = seenOn("#2a313c", run.reasons[reason].color);
       return made;
     }));
