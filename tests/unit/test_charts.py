@@ -126,7 +126,7 @@ def test_colors_of_rates_differ_and_have_contrast_with_their_text() -> None:
     for percent in range(101):
         for trials in (1, 100):
             ground, ink = (lightness(color(percent / 100, trials)) for color in (rate_color, text_color))
-            assert (max(ground, ink) + 0.05) / (min(ground, ink) + 0.05) > 3.0, percent
+            assert (max(ground, ink) + 0.05) / (min(ground, ink) + 0.05) >= 4.5, percent
     assert list(colors_of([str(index) for index in range(9)]).values()) == [*PALETTE, PALETTE[0]]
 
 

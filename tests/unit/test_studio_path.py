@@ -99,6 +99,7 @@ def test_next_step_is_the_first_that_is_missing(folder: StudioFolder) -> None:
     assert (steps["mark"].state, steps["mark"].figure) == (State.DONE, "1 demo")
     assert steps["mark"].command.endswith(" overwrite=true")
     assert steps["mark"].replaces == str(folder.annotated)
+    assert steps["mark"].lost == f"the file {folder.annotated} (1 demo)"
     assert steps["check"].is_next
     assert "num_trials=100" in steps["generate"].command
 
@@ -245,6 +246,7 @@ def test_generation_shows_progress_result_and_failure(folder: StudioFolder) -> N
     other = states(folder, count=50)["generate"]
     assert other.command.endswith("num_trials=50 overwrite=true")
     assert other.replaces == str(folder.run)
+    assert other.lost == f"40 demos of the run {folder.run}" and not step.lost
     write_progress(folder, state="ended", stop_reason="max_num_failures=5 reached")
     assert states(folder)["generate"].reason == "max_num_failures=5 reached"
     write_progress(folder, state="ended", stop_reason="target reached", successes=100)

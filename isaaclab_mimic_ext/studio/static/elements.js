@@ -25,7 +25,7 @@ export function button(text, action, attributes = {}) {
 // Label a button. A page that is touched does not show the key, such as "(P)" in "Pause (P)".
 export function label(target, text) {
   if (target.textContent === text) return;
-  const [, name, key] = text.match(/^(.*?)( \([\w↑↓]+\))?$/);
+  const [, name, key] = text.match(/^(.*?)( \([\w↑↓ ]+\))?$/);
   target.replaceChildren(name, ...(key ? [element("span", { class: "key", text: key })] : []));
 }
 

@@ -1,6 +1,6 @@
 // The tab Mark: shows recorded demos, and marks where their subtasks end. The server checks and writes the marks.
 
-import { button, element, show } from "/static/elements.js";
+import { button, element, label, show } from "/static/elements.js";
 import { nextThing, reasonAgainst, uniqueSignals, withoutKeys } from "/static/mark_hints.js";
 import { MarkPanel } from "/static/mark_panel.js";
 import { Marks } from "/static/marks.js";
@@ -8,10 +8,12 @@ import { Player } from "/static/player.js";
 import { VIEWS } from "/static/scene.js";
 import { colorsOf, isStart, Timeline } from "/static/timeline.js";
 
-// A button whose text is shorter on a small screen.
+// A button whose text is shorter on a small screen. A page that is touched does not show the key at the end of the text.
 function labeled(text, rest, action, attributes) {
   const made = button("", action, attributes);
-  made.append(text, element("span", { class: "rest", text: rest }));
+  const more = element("span", { class: "rest" });
+  label(more, rest);
+  made.append(text, more);
   return made;
 }
 
