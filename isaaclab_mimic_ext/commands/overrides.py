@@ -182,8 +182,8 @@ def _group_prefix(prefix: str, key: str, value: str, schema: type) -> str:
     if prefix == "~" or key not in all_groups(folders):
         return prefix
     groups = groups_of(script, folders)
-    owners = [verb for other, verb in SCRIPT_VERBS.items() if key in groups_of(other, folders)]
     if key not in groups:
+        owners = [verb for other, verb in SCRIPT_VERBS.items() if key in groups_of(other, folders)]
         raise ConfigError(f"{key}: {SCRIPT_VERBS[script]} has no such group; {owners_have_it(owners)}")
     if value not in groups[key] and (folders[0] / key / f"{value}.yaml").is_file():
         raise ConfigError(f"{key}: '{value}' is for other commands; {choices(value, groups[key])}")

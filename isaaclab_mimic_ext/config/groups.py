@@ -1,6 +1,7 @@
 """Groups of configuration files that a command has: `task=stack_cube`, `sim=kinematic`, `+sweep=settling`."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def all_groups(folders: Sequence[Path]) -> list[str]:
     return sorted(defaults | {*ADDED})
 
 
+@cache
 def _default_groups(path: Path) -> list[str]:
     items: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     entries = (next(iter(item)) for item in items["defaults"] if isinstance(item, dict))

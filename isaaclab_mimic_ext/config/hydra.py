@@ -58,12 +58,11 @@ def register(script: str, config_dirs: Iterable[Path], registered: Mapping[str, 
     )
     store = ConfigStore.instance()
     store.store(group=REGISTERED_GROUP, name="isaaclab", package="_global_", node=of_task)
-    for name, schema in SCRIPT_SCHEMAS.items():
-        node: Any = schema
-        if subtask_type(schema) is not None:
-            # OmegaConf converts items of a list in a dict to their class only if the list exists before a file is merged.
-            node = schema(subtask_configs={eef_name: [] for eef_name in eef_names})
-        store.store(name=f"{name}_schema", node=node)
+    node: Any = SCRIPT_SCHEMAS[script]
+    if subtask_type(node) is not None:
+        # OmegaConf converts items of a list in a dict to their class only if the list exists before a file is merged.
+        node = node(subtask_configs={eef_name: [] for eef_name in eef_names})
+    store.store(name=f"{script}_schema", node=node)
     _read_files_for(script)
 
 
