@@ -8,10 +8,13 @@ from typing import Any
 from isaaclab_mimic_ext import config
 from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.commands.results import print_result
+from isaaclab_mimic_ext.config.compose import load_task as load_task_with_config
 from isaaclab_mimic_ext.config.recorded_task import recorded_preset
 from isaaclab_mimic_ext.datasets.convert.lerobot import export_lerobot
 from isaaclab_mimic_ext.datasets.convert.lerobot_features import LeRobotOptions
 from isaaclab_mimic_ext.datasets.convert.mimicgen import Imported, ImportOptions, import_mimicgen
+from isaaclab_mimic_ext.datasets.convert.mimicgen_config import ImportedConfig
+from isaaclab_mimic_ext.datasets.convert.mimicgen_config import import_config as convert_config
 from isaaclab_mimic_ext.datasets.convert.prepare import Prepared, PrepareOptions, prepare_dataset
 from isaaclab_mimic_ext.datasets.convert.robomimic import export_robomimic
 from isaaclab_mimic_ext.datasets.findings import ValidationReport
@@ -173,6 +176,27 @@ def import_(cfg: config.ImportDatasetCfg) -> Imported:
             "gripper_sign=keep disables this"
         )
     print_result(cfg.json, _paths(cfg), done, lines)
+    return done
+
+
+def import_config(cfg: config.ImportConfigCfg) -> ImportedConfig:
+    """Import a configuration of MimicGen as configured and report the result.
+
+    Raises:
+        UsageError: an option or the file is not valid; no file is written.
+    """
+    task = load_task_with_config(cfg.base_task)
+    output = Path(cfg.output_file)
+    done = convert_config(Path(cfg.input_file), output, task, cfg.rename.objects, cfg.rename.signals, cfg.overwrite)
+    lines = [f"Imported {counted(done.num_subtasks, 'subtask')}; saved to {output}"]
+    for place, ours in done.not_imported.items():
+        lines.append(f"Not imported: {place}" + (f"; here: {ours}" if ours else ""))
+    if output.resolve().parent.name == "task":
+        words = command_line("generate", task=output.stem)
+        lines.append(f"Next, generate demos: {words} --config-dir {output.resolve().parents[1]}")
+    else:
+        lines.append(f"To use it, move it to a folder named task: my_tasks/task/{output.name}")
+    print_result(cfg.json, {"input_file": cfg.input_file, "output_file": cfg.output_file}, done, lines)
     return done
 
 

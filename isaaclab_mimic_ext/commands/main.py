@@ -144,6 +144,13 @@ def import_(cfg: "config.ImportDatasetCfg") -> None:
     import_(cfg)
 
 
+def import_config(cfg: "config.ImportConfigCfg") -> None:
+    """Import the JSON configuration of a task of MimicGen"""
+    from isaaclab_mimic_ext.commands.datasets import import_config
+
+    import_config(cfg)
+
+
 def export(cfg: "config.ExportDatasetCfg") -> None:
     """Export a dataset to robomimic's layout or as a LeRobot dataset"""
     from isaaclab_mimic_ext.commands.datasets import export
@@ -231,6 +238,7 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
     "validate": validate,
     "replay": replay,
     "import": import_,
+    "import-config": import_config,
     "export": export,
     "prepare": prepare,
     "train": train,

@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.config.commands import (
 )
 from isaaclab_mimic_ext.config.dataset_commands import (
     ExportDatasetCfg,
+    ImportConfigCfg,
     ImportDatasetCfg,
     InspectDatasetCfg,
     MergeDatasetsCfg,
@@ -63,6 +64,7 @@ __all__ = [
     "ExportDatasetCfg",
     "FileCfg",
     "GenerateCfg",
+    "ImportConfigCfg",
     "ImportDatasetCfg",
     "InspectDatasetCfg",
     "MergeDatasetsCfg",

@@ -13,6 +13,7 @@ from isaaclab_mimic_ext.config.cameras import CamerasCfg
 from isaaclab_mimic_ext.config.cluster import COLLECT_MODES, ClusterCfg
 from isaaclab_mimic_ext.config.dataset_commands import (
     ExportDatasetCfg,
+    ImportConfigCfg,
     ImportDatasetCfg,
     InspectDatasetCfg,
     MergeDatasetsCfg,
@@ -382,6 +383,7 @@ _COMMANDS: tuple[tuple[str, str, type], ...] = (
     ("validate", "validate_dataset", ValidateDatasetCfg),
     ("replay", "replay_demos", ReplayDemosCfg),
     ("import", "import_dataset", ImportDatasetCfg),
+    ("import-config", "import_config", ImportConfigCfg),
     ("export", "export_dataset", ExportDatasetCfg),
     ("prepare", "prepare_dataset", PrepareDatasetCfg),
     ("train", "train", TrainCfg),

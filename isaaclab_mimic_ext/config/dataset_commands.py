@@ -242,6 +242,23 @@ class ImportDatasetCfg:
 
 
 @dataclass
+class ImportConfigCfg:
+    """Import the JSON configuration of a task of MimicGen as a task file."""
+
+    input_file: str = bounded(MISSING, example="core_configs/square.json")
+    """JSON file of MimicGen."""
+    base_task: str = bounded(MISSING, example="robosuite_square")
+    """Task, or preset of a task, that the task file extends: its objects, signals, success and randomization."""
+    output_file: str = bounded(MISSING, example="my_tasks/task/square.yaml")
+    """Task file to write. A file `<folder>/task/<name>.yaml` is used with `--config-dir <folder> task=<name>`."""
+    overwrite: bool = False
+    """Replace an existing output file."""
+    rename: RenameCfg = field(default_factory=RenameCfg)
+    json: bool = False
+    """Print JSON instead of text."""
+
+
+@dataclass
 class ExportDatasetCfg:
     """Export a dataset to robomimic's (MimicGen's) layout or as a LeRobot dataset."""
 

@@ -34,7 +34,7 @@ _NO_EFFECT: Mapping[str, Mapping[str, str]] = {
 _ANSWERS: Mapping[str, Mapping[str, str]] = {
     "generate": {
         "--pause_subtask": "debug=true makes a small run with a video, and `mimic report` shows where trials fail",
-        "--config": "MimicGen's JSON files are not read: use task=<name>, and overrides such as num_trials=1000",
+        "--config": "`mimic import-config` converts MimicGen's JSON files to a task file for task=<name>",
         "--auto-remove-exp": "overwrite=true replaces a run",
     },
     "train": {

@@ -30,6 +30,7 @@ ORDER = [
     "validate",
     "replay",
     "import",
+    "import-config",
     "export",
     "prepare",
     "train",

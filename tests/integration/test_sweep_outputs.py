@@ -27,6 +27,7 @@ SHARED = [
     ("merge_datasets", "input_file=[a,b],[c,d] output_file=e.hdf5", "output_file"),
     ("replay_demos", "num_envs=1,2 input_file=a.hdf5 output_file=a.mp4", "output_file"),
     ("import_dataset", "compress=true,false input_file=a.hdf5 output_file=b.hdf5", "output_file"),
+    ("import_config", "rename.objects.nut=a,b base_task=square_peg input_file=a.json output_file=b.yaml", "output_file"),
     ("export_dataset", "compress=true,false format=robomimic input_file=a.hdf5 output_file=b.hdf5", "output_file"),
     ("export_dataset", "videos=true,false format=lerobot input_file=a.hdf5 output_dir=b", "output_dir"),
     ("prepare_dataset", "compress=true,false input_file=a.hdf5 output_file=b.hdf5", "output_file"),

@@ -234,7 +234,7 @@ def test_flags_of_other_programs_select_our_fields(script: str, words: list[str]
     ("script", "flag", "answer"),
     [
         ("generate", "--pause_subtask", "debug=true makes a small run"),
-        ("generate", "--config", "MimicGen's JSON files are not read"),
+        ("generate", "--config", "`mimic import-config` converts MimicGen's JSON files"),
         ("train", "--log_dir", "the output folder is output_dir=<folder>"),
         ("evaluate", "--norm_factor_min", "checkpoints contain the normalization"),
         ("evaluate", "--seeds", "-m seed=1,2,3"),
