@@ -84,7 +84,7 @@ export function placeMap({ places, reasons }, index, failed, played, play) {
     const ring = (r, stroke, width) => node("circle", { cx, cy, r, fill: "none", stroke, "stroke-width": width, "pointer-events": "none" });
     const text = node("title", {}, `trial ${played.trial}, which is played`);
     const mark = node("g", { class: "played", "data-played": played.trial });
-    mark.append(text, ring(4, EDGE, 2.6), ring(4, "#ffd166", 1.3));
+    mark.append(text, ring(4, EDGE, 3.4), ring(4, "#ffd166", 1.7));
     map.append(mark);
   }
   const caption = `Success [%] by the place of ${object} at the start, from above, with the robot at the bottom: x ${xs[0]} to ${xs.at(-1)} m, y ${ys[0]} to ${ys.at(-1)} m. Dots: failed trials.${played?.places ? ` Ring: trial ${played.trial}, which is played.` : ""}`;
