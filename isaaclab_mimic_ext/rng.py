@@ -31,6 +31,7 @@ class Stream(IntEnum):
     OBJECT_JOINT = 9
     APPEARANCE = 10
     OBJECT_SCALE = 11
+    OBJECT_MESH = 12
 
 
 class Domain(IntEnum):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from demos import draw_signals
 from look_pictures import draw_looks
-from mesh_pictures import draw_meshes
+from mesh_pictures import draw_mesh_lists, draw_meshes
 from page_pictures import draw_report, draw_timeline, draw_watch
 from studio_pictures import draw_mark, draw_record
 from task_pages import presets
@@ -80,6 +80,7 @@ PICTURES = {
     "tasks": draw_tasks,
     "robot": draw_own_robot,
     "meshes": draw_meshes,
+    "mesh_lists": draw_mesh_lists,
     "looks": draw_looks,
     "timeline": draw_timeline,
     "report": draw_report,

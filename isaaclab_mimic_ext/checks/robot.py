@@ -10,6 +10,7 @@ from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.envs.robots import robot_of_arm
 from isaaclab_mimic_ext.envs.robots.reach import MAX_DISTANCE, distances_of_hand, opening_fault
 from isaaclab_mimic_ext.task.definition import Task, graspable_of
+from isaaclab_mimic_ext.task.objects import num_variants
 from isaaclab_mimic_ext.texts import counted
 
 
@@ -33,10 +34,11 @@ def _check_opening(findings: DemoFindings, task: Task) -> None:
 
 
 def _check_width(findings: DemoFindings, task: Task) -> None:
-    for eef_name, grips in graspable_of(task).items():
+    by_mesh = [graspable_of(task, mesh) for mesh in range(num_variants(task.objects))]
+    for eef_name in by_mesh[0]:
         robot = robot_of_arm(task, eef_name)
         opening = 2000 * robot.finger_open
-        for grip in grips:
+        for grip in dict.fromkeys(grip for grips in by_mesh for grip in grips[eef_name]):
             width = 2000 * grip.half_width
             if width >= opening:
                 found = f"the gripper of {robot.name} opens to {opening:.1f} mm, {grip.object_name} is {width:.1f} mm wide"

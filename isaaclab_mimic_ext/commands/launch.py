@@ -126,11 +126,12 @@ def _batched(cfg: Any) -> "BatchedCommand | None":
     from isaaclab_mimic_ext.envs.events import scale_ranges
     from isaaclab_mimic_ext.envs.gpu_engine import BatchedCommand
     from isaaclab_mimic_ext.task.definition import load_task
+    from isaaclab_mimic_ext.task.meshes import lists_of_meshes
 
-    is_sized = bool(scale_ranges(cfg.events))
+    has_shapes = bool(scale_ranges(cfg.events) or lists_of_meshes(cfg.objects))
     is_drawn = isinstance(cfg, GenerateCfg) and cfg.enable_cameras
     return BatchedCommand(
-        cfg.device, cfg.num_envs, lambda: load_task(cfg.task.name, cfg.robot, cfg.objects), is_drawn, is_sized
+        cfg.device, cfg.num_envs, lambda: load_task(cfg.task.name, cfg.robot, cfg.objects), is_drawn, has_shapes
     )
 
 

@@ -23,6 +23,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.external import is_external
 from isaaclab_mimic_ext.envs.factory import make_env, make_registered
 from isaaclab_mimic_ext.envs.gpu_engine import GPU_ENGINE
+from isaaclab_mimic_ext.envs.object_meshes import MESH
 from isaaclab_mimic_ext.envs.object_sizes import SCALE
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.attributes import attributes_of, truth_value
@@ -280,13 +281,14 @@ def replay(env: MimicEnv, demos: Sequence[Demo], before_step: BeforeStep, after_
 
 
 def initial_states(demos: Sequence[Demo]) -> NestedTensors:
-    """Initial states, leaves (N, ...). Objects of which a demo records no size have their own."""
+    """Initial states, leaves (N, ...). Objects of which a demo records no size or mesh have their own, or the first."""
     states = [demo.tree("initial_state", 0) for demo in demos]
     objects = [state.get("rigid_object", {}) for state in states]
-    sized = {name for each in objects for name, leaves in each.items() if SCALE in leaves}
-    for each in objects:
-        for name in sized & each.keys():
-            each[name].setdefault(SCALE, torch.ones(1))
+    for leaf, usual in ((SCALE, torch.ones(1)), (MESH, torch.zeros(1))):
+        names = {name for each in objects for name, leaves in each.items() if leaf in leaves}
+        for each in objects:
+            for name in names & each.keys():
+                each[name].setdefault(leaf, usual)
     return trees.stack(states)
 
 

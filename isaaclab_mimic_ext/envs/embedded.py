@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.config.recorded_task import own_dirs, own_preset
 from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.base import NestedTensors
+from isaaclab_mimic_ext.envs.object_meshes import MESH, check_numbers, recorded_meshes
 from isaaclab_mimic_ext.envs.object_sizes import SCALE
 from isaaclab_mimic_ext.envs.robots import arms_of
 from isaaclab_mimic_ext.envs.robots.reach import check_mesh_widths
@@ -75,11 +76,20 @@ class EmbeddedEnv(SceneEnv, ABC):
         self.object_scale: Tensor | None = None
         if self._resets.scaled_objects:
             self._begin_scaling(self._resets.scaled_objects)
+        self.object_mesh: Tensor | None = None
+        if drawn := self._resets.drawn_meshes:
+            if not self.has_mesh_lists:
+                raise ConfigError(f"objects.{drawn[0]}.mesh: a list requires sim=mujoco or kinematic (got {self.engine})")
+            self.object_mesh = torch.zeros(num_envs, len(self.object_names), dtype=torch.int64, device=self.device)
 
     object_scale: Tensor | None
     """Factors (N, O) of the sizes of the objects; None: all objects have their own size."""
     has_scales = False
     """Whether the engine can change the sizes of objects."""
+    object_mesh: Tensor | None
+    """Numbers (N, O) int64 of the meshes of the objects in their lists; None: no object has several."""
+    has_mesh_lists = False
+    """Whether the engine can give the same object different meshes in different envs."""
 
     def _begin_scaling(self, names: tuple[str, ...], place: str = "events: scale_range") -> None:
         """Let objects have another size than their own. `place` is what asks for it, for the error.
@@ -95,6 +105,9 @@ class EmbeddedEnv(SceneEnv, ABC):
 
     def _write_scales(self, env_ids: Tensor, scales: Tensor) -> None:
         """Set the sizes of the objects of the n envs `env_ids` to their own times `scales` (n, O), before `_write_state`."""
+
+    def _write_meshes(self, env_ids: Tensor, numbers: Tensor) -> None:
+        """Give the objects of the n envs `env_ids` the meshes `numbers` (n, O), after their sizes, before `_write_state`."""
 
     @abstractmethod
     def _write_state(
@@ -125,6 +138,8 @@ class EmbeddedEnv(SceneEnv, ABC):
             scales = self._resets.sample_scales(draws)
             root_pose[..., 2] *= scales
             self._set_scales(env_ids, scales)
+        if self.object_mesh is not None:
+            self._set_meshes(env_ids, self._resets.sample_meshes(draws))
         self._reset_to(env_ids, joint_pos, torch.zeros_like(joint_pos), root_pose, zeros, object_joint_pos, still)
 
     def reset_to(self, state: NestedTensors, env_ids: Tensor) -> None:
@@ -144,6 +159,7 @@ class EmbeddedEnv(SceneEnv, ABC):
 
         arm_names = tuple(arm.name for arm in self.task.arms)
         self._reset_scales(state, env_ids)
+        self._reset_meshes(state["rigid_object"], env_ids)
         self._reset_to(
             env_ids,
             arms("joint_position"),
@@ -169,6 +185,19 @@ class EmbeddedEnv(SceneEnv, ABC):
         assert self.object_scale is not None
         self.object_scale = self.object_scale.index_copy(0, env_ids, scales)
         self._write_scales(env_ids, scales)
+
+    def _reset_meshes(self, objects: NestedTensors, env_ids: Tensor) -> None:
+        """Set the meshes of a state. Objects of which it contains none get the first one."""
+        for name in (name for name in self.object_names if MESH in objects.get(name, {})):
+            check_numbers(name, objects[name][MESH], self.task.objects[self.task.object_id(name)])
+        if self.object_mesh is not None:
+            numbers = recorded_meshes(objects, self.object_names, len(env_ids)).to(self.device)
+            self._set_meshes(env_ids, numbers if numbers.shape[1] else torch.zeros_like(self.object_mesh[env_ids]))
+
+    def _set_meshes(self, env_ids: Tensor, numbers: Tensor) -> None:
+        assert self.object_mesh is not None
+        self.object_mesh = self.object_mesh.index_copy(0, env_ids, numbers)
+        self._write_meshes(env_ids, numbers)
 
     def _reset_to(
         self,
@@ -222,6 +251,9 @@ class EmbeddedEnv(SceneEnv, ABC):
         if self.object_scale is not None:
             for name in self._scaled_names:
                 objects[name][SCALE] = self.object_scale[:, self.task.object_id(name), None]
+        if self.object_mesh is not None:
+            for name in self._resets.drawn_meshes:
+                objects[name][MESH] = self.object_mesh[:, self.task.object_id(name), None].float()
         return {"articulation": {**arms, **self._articulations.states(self.scene)}, "rigid_object": objects}
 
     def processed_actions(self) -> Tensor | None:

@@ -2,7 +2,7 @@
 
 # n envs to reset, O objects, Q of them on joints, C candidates per attempt
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -117,6 +117,28 @@ class ScaleSampler:
         """Factors (n, O); 1 for objects without a range."""
         low, high = self._ranges.unbind(-1)
         return low + draws.uniform(Stream.OBJECT_SCALE, (len(low),)) * (high - low)
+
+
+class MeshSampler:
+    """Draws the meshes of the objects that have several, each with the same probability.
+
+    Attributes:
+        names: objects with several meshes.
+    """
+
+    def __init__(self, task: Task):
+        self.names = tuple(obj.name for obj in task.objects if obj.variants)
+        self._num_meshes = [len(obj.variants) for obj in task.objects]
+
+    def sample(self, draws: Draws) -> Tensor:
+        """Numbers of the meshes in their lists, (n, O) int64; 0 for other objects."""
+        return draw_meshes(draws, self._num_meshes)
+
+
+def draw_meshes(draws: Draws, num_meshes: Sequence[int]) -> Tensor:
+    """Numbers (n, O) int64 of the meshes of O objects with `num_meshes` meshes each."""
+    last = torch.tensor(num_meshes).sub(1).clamp(min=0)
+    return draws.integers(Stream.OBJECT_MESH, torch.zeros_like(last), last)
 
 
 def scale_ranges(events: Mapping[str, EventCfg]) -> dict[str, list[float]]:

@@ -24,6 +24,7 @@ from isaaclab_mimic_ext.task.contract import check_definition
 from isaaclab_mimic_ext.task.definition import Task, load_task
 from isaaclab_mimic_ext.task.folders import available_tasks
 from isaaclab_mimic_ext.task.meshes import ObjectCfg
+from isaaclab_mimic_ext.task.objects import num_variants
 from isaaclab_mimic_ext.task.robot import RobotCfg
 
 log = logging.getLogger(__name__)
@@ -83,10 +84,14 @@ def _check_no_mesh(objects: Mapping[str, ObjectCfg], place: str) -> None:
 def _make_auto(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
     if task.engine is not None:
         sim = replace(sim, engine=task.engine)
-    command = BatchedCommand(str(device), num_envs, lambda: task, changes_sizes=bool(scale_ranges(events)))
+    command = BatchedCommand(str(device), num_envs, lambda: task, changes_shapes=_changes_shapes(task, events))
     engine, reason = choose_engine(sim, task.name, command)
     log.info("sim=auto: running on %s (%s)", ENGINE_TITLES[engine], reason)
     return _ENGINES[engine](task, sim, events, num_envs, resolve_device(str(device), engine)[0])
+
+
+def _changes_shapes(task: Task, events: Events) -> bool:
+    return bool(scale_ranges(events)) or num_variants(task.objects) > 1
 
 
 _ENGINES: dict[str, Callable[[Task, SimCfg, Events, int, Device], MimicEnv]] = {
@@ -242,6 +247,9 @@ def make_env(
         if (sized := scale_ranges(events)) and getattr(external, "object_scale", None) is None:
             external.close()
             raise ConfigError(f"events: scale_range of '{next(iter(sized))}' requires sim=mujoco (got {sim.engine})")
+        if (lists := [obj.name for obj in task.objects if obj.variants]) and getattr(external, "object_mesh", None) is None:
+            external.close()
+            raise ConfigError(f"objects.{lists[0]}.mesh: a list requires sim=mujoco or kinematic (got {sim.engine})")
         return external
     return _ENGINES[sim.engine](task, sim, events, num_envs, device)
 

@@ -25,14 +25,14 @@ class BatchedCommand:
         num_envs: number of envs; None: it is chosen for the GPU.
         make_task: returns the task of the command.
         records_pictures: pictures are drawn in each step.
-        changes_sizes: an event has a scale_range.
+        changes_shapes: an event has a scale_range, or an object a list of meshes.
     """
 
     device: str
     num_envs: int | None
     make_task: Callable[[], Task]
     records_pictures: bool = False
-    changes_sizes: bool = False
+    changes_shapes: bool = False
 
     def fault(self, sim: SimCfg) -> str | None:
         """Reason why the GPU engine cannot run the command on this machine; None if it can."""
@@ -42,8 +42,8 @@ class BatchedCommand:
             return "this machine has no CUDA device"
         if sim.num_threads:
             return "sim.num_threads is set, which only MuJoCo has"
-        if self.changes_sizes:
-            return "scale_range is set, which only MuJoCo has"
+        if self.changes_shapes:
+            return "sizes or meshes differ among envs, which only MuJoCo has"
         from isaaclab_mimic_ext.envs.mujoco_warp import check_can_run
 
         try:

@@ -1,7 +1,7 @@
 """Kinematic engine for tests, dry runs and machines without a simulator. Without physics: end effectors jump to targets."""
 
 # N envs, n of them addressed, E arms (one end effector each), O objects, K grips (objects that an arm can hold, padded),
-# J entries of an arm's joint state (fingers last)
+# J entries of an arm's joint state (fingers last), V meshes of an object
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -21,6 +21,7 @@ from isaaclab_mimic_ext.math import (
     quat_xyzw_from_matrix,
 )
 from isaaclab_mimic_ext.task.definition import SceneState, Task, graspable_of
+from isaaclab_mimic_ext.task.objects import num_variants
 
 FINGER_STEP = 0.01
 """Motion of a finger per control step [m]."""
@@ -43,6 +44,7 @@ class KinematicEnv(EmbeddedEnv):
     """
 
     engine = "kinematic"
+    has_mesh_lists = True
 
     def __init__(self, task: Task, events: Mapping[str, EventCfg], num_envs: int, device: str | torch.device = "cpu"):
         super().__init__(task, events, num_envs, device)
@@ -72,6 +74,7 @@ class KinematicEnv(EmbeddedEnv):
             root_pose=self._joints.place_roots(root_pose, object_pose),
             root_velocity=torch.zeros_like(root_pose[..., :6]),
             object_joint_pos=object_joint_pos,
+            **({} if self.object_mesh is None else {"object_mesh": self.object_mesh}),
         )
 
     def get_state(self) -> NestedTensors:
@@ -109,6 +112,8 @@ class KinematicEnv(EmbeddedEnv):
             object_joint_pos=object_joint_pos,
             object_joint_vel=object_joint_vel,
         )
+        if self.object_mesh is not None:
+            written.object_mesh = self.object_mesh[env_ids]
         self.scene = _replace_rows(self.scene, written, env_ids)
         self._set_eef_pose(env_ids, written.eef_pose)
 
@@ -119,8 +124,9 @@ class KinematicEnv(EmbeddedEnv):
         self.scene.eef_pose = all_eef_poses
         object_pose = self.scene.object_pose[env_ids]
         finger = self.scene.finger_pos[env_ids, :, 0]
-        at_width = (finger[..., None] - self._grips.half_width).abs() < _FINGER_TOLERANCE
-        grip, holds = self._grips.nearest(eef_pose, object_pose, at_width)
+        grips = self._grips.of(self.scene.object_mesh[env_ids])
+        at_width = (finger[..., None] - grips.half_width).abs() < _FINGER_TOLERANCE
+        grip, holds = grips.nearest(eef_pose, object_pose, at_width)
         self._holding[env_ids], self._held[env_ids] = holds, grip
         self._eef_to_held[env_ids] = invert_pose(eef_pose) @ _select_poses(object_pose, self._grips.object_ids(grip))
 
@@ -162,12 +168,13 @@ class KinematicEnv(EmbeddedEnv):
         """
         finger = scene.finger_pos[..., 0]
         closed = (finger - FINGER_STEP).clamp(min=0.0)
-        half_width = self._grips.half_width
+        grips = self._grips.of(scene.object_mesh)
+        half_width = grips.half_width
         passes = (finger[..., None] >= half_width) & (closed[..., None] <= half_width)
-        grip, near = self._grips.nearest(eef_pose, scene.object_pose, passes)
+        grip, near = grips.nearest(eef_pose, scene.object_pose, passes)
         takes = near & ~open_gripper & ~holding
         held = torch.where(takes, grip, held)
-        closed = torch.where(holding | takes, self._grips.half_widths(held), closed)
+        closed = torch.where(holding | takes, grips.half_widths(held), closed)
         opened = torch.minimum(finger + FINGER_STEP, self._finger_open)
         return torch.where(open_gripper, opened, closed), takes, held
 
@@ -191,8 +198,9 @@ class _Grips:
 
     Attributes:
         object_id: (E, K) int64.
-        half_width: (E, K), distance of each finger from the middle while the object is held [m].
-        pos: (E, K, 3), position of the end effector while the object is held, in the object's frame [m].
+        half_width: (V, E, K), distance of each finger from the middle while the object is held [m], by number of its mesh;
+            (n, E, K) of n scenes, see `of`.
+        pos: (V, E, K, 3) or (n, E, K, 3), position of the end effector while the object is held, in the object's frame [m].
         all_object_ids: ids of all objects with a grip, without repetition.
     """
 
@@ -203,17 +211,27 @@ class _Grips:
 
     @classmethod
     def from_task(cls, task: Task, device: torch.device) -> "_Grips":
-        graspable = graspable_of(task)
-        per_arm = [graspable.get(name, ()) for name in task.eef_names]
-        size = (len(per_arm), max(1, *(len(grips) for grips in per_arm)))
+        by_mesh = [graspable_of(task, mesh) for mesh in range(num_variants(task.objects))]
+        per_arm = [[graspable.get(name, ()) for name in task.eef_names] for graspable in by_mesh]
+        size = (len(task.eef_names), max(1, *(len(grips) for grips in per_arm[0])))
         object_id = torch.zeros(size, dtype=torch.int64)
-        half_width, pos = torch.full(size, torch.inf), torch.zeros(*size, 3)
-        for arm, grips in enumerate(per_arm):
-            for index, grip in enumerate(grips):
-                object_id[arm, index] = task.object_id(grip.object_name)
-                half_width[arm, index], pos[arm, index] = grip.half_width, torch.tensor(grip.grip_pos)
-        every_id = tuple(sorted({task.object_id(grip.object_name) for grips in per_arm for grip in grips}))
+        half_width, pos = torch.full((len(by_mesh), *size), torch.inf), torch.zeros(len(by_mesh), *size, 3)
+        for mesh, arms in enumerate(per_arm):
+            for arm, grips in enumerate(arms):
+                for index, grip in enumerate(grips):
+                    object_id[arm, index] = task.object_id(grip.object_name)
+                    half_width[mesh, arm, index], pos[mesh, arm, index] = grip.half_width, torch.tensor(grip.grip_pos)
+        every_id = tuple(sorted({task.object_id(grip.object_name) for grips in per_arm[0] for grip in grips}))
         return cls(object_id.to(device), half_width.to(device), pos.to(device), every_id)
+
+    def of(self, object_mesh: Tensor) -> "_Grips":
+        """Grips of n scenes in which the objects have the meshes `object_mesh` (n, O), or (n, 0)."""
+        if not object_mesh.shape[1]:
+            return replace(self, half_width=self.half_width[:1], pos=self.pos[:1])
+        mesh = object_mesh[:, self.object_id]
+        arm, index = (torch.arange(size, device=mesh.device) for size in self.object_id.shape)
+        arm = arm[:, None]
+        return replace(self, half_width=self.half_width[mesh, arm, index], pos=self.pos[mesh, arm, index])
 
     def object_ids(self, grip: Tensor) -> Tensor:
         """Object ids (n, E) of grips (n, E) in 0 ... K - 1."""
@@ -221,7 +239,7 @@ class _Grips:
 
     def half_widths(self, grip: Tensor) -> Tensor:
         """Finger positions (n, E) [m] while grips (n, E) are held."""
-        return self.half_width[torch.arange(len(self.object_id), device=grip.device), grip]
+        return self.half_width.expand(len(grip), -1, -1).gather(-1, grip[..., None])[..., 0]
 
     def nearest(self, eef_pose: Tensor, object_pose: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
         """Nearest of the `allowed` (n, E, K) grips to each end effector, (n, E), and whether it is in reach, (n, E) bool."""
@@ -242,6 +260,7 @@ def _with_moved_arms(scene: SceneState, eef_pose: Tensor, finger: Tensor) -> Sce
     return SceneState(
         joint_pos, joint_vel, eef_pose, object_pose, root_pose, torch.zeros_like(scene.root_velocity),
         scene.object_joint_pos.clone(), torch.zeros_like(scene.object_joint_vel),
+        object_mesh=scene.object_mesh,
     )  # fmt: skip
 
 

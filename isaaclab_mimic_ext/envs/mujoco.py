@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
 from isaaclab_mimic_ext.envs.memory import check_memory
 from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
+from isaaclab_mimic_ext.envs.object_meshes import BatchMeshes
 from isaaclab_mimic_ext.envs.object_sizes import BatchSizes
 from isaaclab_mimic_ext.envs.panda.kinematics import joint_step, point_jacobian
 from isaaclab_mimic_ext.envs.robots.robot import finger_positions
@@ -43,6 +44,7 @@ class MujocoEnv(EmbeddedEnv):
 
     engine = "mujoco"
     has_scales = True
+    has_mesh_lists = True
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class MujocoEnv(EmbeddedEnv):
         self._layout = SceneLayout.from_model(self.model, task)
         self._state = _BatchTensors.from_batch(self._batch)
         self._sizes: BatchSizes | None = None
+        self._meshes = None if self.object_mesh is None else BatchMeshes(self._batch, self.model, task.objects)
         self._buffer = SceneBuffer(task, num_envs, torch.device("cpu"))
         # Fingers and objects on joints have torch operations.
         reads_by_kernel = not self.robots.has_finger_sites and not len(self._layout.bound)
@@ -97,6 +100,10 @@ class MujocoEnv(EmbeddedEnv):
         if self._sizes is None:
             self._sizes = BatchSizes(self._batch, self.model, self.object_names)
         self._sizes.write(env_ids.cpu().numpy(), scales.cpu().numpy())
+
+    def _write_meshes(self, env_ids: Tensor, numbers: Tensor) -> None:
+        assert self._meshes is not None
+        self._meshes.write(env_ids.cpu().numpy(), numbers.cpu().numpy())
 
     def _write_state(
         self,
@@ -207,6 +214,8 @@ class MujocoEnv(EmbeddedEnv):
             scene = self._buffer.scene(self.device)
         if self.object_scale is not None:
             scene.object_scale = self.object_scale
+        if self.object_mesh is not None:
+            scene.object_mesh = self.object_mesh
         return scene
 
     def read_scene_torch(self) -> SceneState:

@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.cameras import merged_cameras
 from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
+from isaaclab_mimic_ext.envs.object_meshes import MESH, SceneMeshes
 from isaaclab_mimic_ext.envs.object_sizes import SCALE, ObjectSizes
 from isaaclab_mimic_ext.envs.panda.kinematics import joint_step, point_jacobian, pose_error
 from isaaclab_mimic_ext.envs.robots import Robot, arms_of, robot_of_arm
@@ -35,6 +36,7 @@ class PosedScene:
 
     Attributes:
         model, data: MuJoCo's model of the scene, and its data in the last state.
+        meshes: meshes of objects that have several, which are further bodies for pages.
 
     Raises:
         ConfigError: a camera is not valid.
@@ -50,6 +52,7 @@ class PosedScene:
         self._own_qpos = [self._qpos_of(robot, arm.name) for robot, arm in zip(self._robots, task.arms, strict=True)]
         self._articulations = Articulations(task)
         self._sizes = ObjectSizes(self.model, task.object_names)
+        self.meshes = SceneMeshes(self.model, task.objects)
         self._forward()
 
     def _qpos_of(self, robot: Robot, arm_name: str) -> NDArray[np.int64]:
@@ -64,6 +67,7 @@ class PosedScene:
             model_pos = self._robots[index].model_joint_pos(torch.from_numpy(joint_pos)).numpy()
             self.data.qpos[self._own_qpos[index]] = model_pos
         self._sizes.write_to(self.model, {name: leaves[SCALE] for name, leaves in objects.items() if SCALE in leaves})
+        self.meshes.show({name: leaves[MESH] for name, leaves in objects.items() if MESH in leaves})
         root_pose = np.stack([np.asarray(objects[name]["root_pose"], np.float64) for name in self.task.object_names])
         layout = self._layout
         self.data.qpos[layout.root_qpos.numpy()] = root_pose[layout.free.numpy()]
@@ -80,8 +84,9 @@ class PosedScene:
                 self._solve_arm_joints(index, torch.from_numpy(eef_pose))
 
     def body_poses(self) -> NDArray[np.float32]:
-        """Poses of all bodies but the world in the last state, (B, 7): position [m] and quaternion xyzw."""
-        return np.concatenate((self.data.xpos[1:], self.data.xquat[1:, [1, 2, 3, 0]]), axis=1, dtype=np.float32)
+        """Poses of all bodies but the world in the last state, (B, 7): position [m] and quaternion xyzw; see `meshes`."""
+        poses = np.concatenate((self.data.xpos[1:], self.data.xquat[1:, [1, 2, 3, 0]]), axis=1, dtype=np.float32)
+        return np.concatenate((poses, self.meshes.body_poses(poses)))
 
     def pos_quats(self, poses: Tensor) -> NDArray[np.float32]:
         """Positions [m] and quaternions xyzw, (E, 7), of poses (E, 4, 4)."""
@@ -125,7 +130,7 @@ def present_body_poses(env: MimicEnv, scene: PosedScene) -> NDArray[np.float32]:
     An env that simulates the same bodies has the method `body_poses`; for others, the scene is posed.
     """
     method = getattr(env, "body_poses", None)
-    if method is not None:
+    if method is not None and not scene.meshes.bodies:
         poses: NDArray[np.float32] = method()[0]
         return poses
     scene.set_state(trees.map(lambda leaf: leaf[0].cpu().numpy(), env.get_state()))
@@ -144,8 +149,8 @@ def describe_scene(scene: PosedScene) -> dict[str, Any]:
     """
     model, task = scene.model, scene.task
     return {
-        "bodies": [model.body(index).name for index in range(1, model.nbody)],
-        "shapes": [_shape(model, index) for index in range(model.ngeom) if _is_visible(model, index)],
+        "bodies": [*(model.body(index).name for index in range(1, model.nbody)), *scene.meshes.bodies],
+        "shapes": [_shape(scene, index) for index in range(model.ngeom) if _is_visible(scene, index)],
         "meshes": [_mesh(model, index) for index in range(model.nmesh)],
         "cameras": [_camera(model, index) for index in range(model.ncam)],
         "hands": [_hand(model, robot_of_arm(task, arm.eef_name), arm.name, arm.eef_name) for arm in task.arms],
@@ -153,8 +158,9 @@ def describe_scene(scene: PosedScene) -> dict[str, Any]:
     }
 
 
-def _is_visible(model: Any, geom: int) -> bool:
-    return int(model.geom_group[geom]) < 3 and bool(_color(model, geom)[3] > 0) and int(model.geom_type[geom]) != 1
+def _is_visible(scene: PosedScene, geom: int) -> bool:
+    model = scene.model
+    return scene.meshes.group_of(geom) < 3 and bool(_color(model, geom)[3] > 0) and int(model.geom_type[geom]) != 1
 
 
 def _color(model: Any, geom: int) -> list[float]:
@@ -162,11 +168,12 @@ def _color(model: Any, geom: int) -> list[float]:
     return _rounded(model.geom_rgba[geom] if material < 0 else model.mat_rgba[material])
 
 
-def _shape(model: Any, geom: int) -> dict[str, Any]:
+def _shape(scene: PosedScene, geom: int) -> dict[str, Any]:
+    model, mesh_body = scene.model, scene.meshes.geoms.get(geom)
     kind = _KINDS[int(model.geom_type[geom])]
     return {
         "kind": kind,
-        "body": int(model.geom_bodyid[geom]) - 1,
+        "body": int(model.geom_bodyid[geom]) - 1 if mesh_body is None else model.nbody - 1 + mesh_body,
         "size": _rounded(model.geom_size[geom]),
         **_place(model.geom_pos[geom], model.geom_quat[geom]),
         "color": _color(model, geom),

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from isaaclab_mimic_ext.envs.articulations import Articulations
+from isaaclab_mimic_ext.envs.object_meshes import recorded_meshes
 from isaaclab_mimic_ext.envs.object_sizes import recorded_scales
 from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
 from isaaclab_mimic_ext.envs.robots import arms_of
@@ -62,6 +63,7 @@ def recorded_scene(task: Task, states: dict[str, Any]) -> SceneState:
         object_joint_pos=object_joint_pos,
         object_joint_vel=object_joint_vel,
         object_scale=recorded_scales(states["rigid_object"], task.object_names, len(root_pose)),
+        object_mesh=recorded_meshes(states["rigid_object"], task.object_names, len(root_pose)),
     )
 
 

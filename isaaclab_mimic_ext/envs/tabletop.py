@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
-from isaaclab_mimic_ext.envs.events import JointSampler, PlacementSampler, ScaleSampler, joint_noise_std
+from isaaclab_mimic_ext.envs.events import JointSampler, MeshSampler, PlacementSampler, ScaleSampler, joint_noise_std
 from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
 from isaaclab_mimic_ext.envs.robots import arms_of
 from isaaclab_mimic_ext.kernels.actions import NUM_ENTRIES, NUM_POSE, ActionKernels
@@ -130,6 +130,7 @@ class ResetSampler:
         self._placement = PlacementSampler(task, events, torch.device("cpu"))
         self._object_joints = JointSampler(task, events)
         self._scales = ScaleSampler(task, events)
+        self._meshes = MeshSampler(task)
         self._joint_std = joint_noise_std(task, events).to(device)
         self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=device)
         robots = arms_of(task)
@@ -166,6 +167,15 @@ class ResetSampler:
     def sample_scales(self, draws: Draws) -> Tensor:
         """Factors (n, O) of the sizes of the objects."""
         return upload(self._scales.sample(draws.on_host), self._device)
+
+    @property
+    def drawn_meshes(self) -> tuple[str, ...]:
+        """Names of the objects whose mesh is drawn."""
+        return self._meshes.names
+
+    def sample_meshes(self, draws: Draws) -> Tensor:
+        """Numbers of the meshes of the objects in their lists, (n, O) int64."""
+        return upload(self._meshes.sample(draws.on_host), self._device)
 
     def sample_object_joints(self, draws: Draws) -> Tensor:
         """Positions (n, Q) of the joints of objects [m, rad]."""

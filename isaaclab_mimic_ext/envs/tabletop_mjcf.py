@@ -8,6 +8,7 @@ from functools import partial
 import mujoco
 import numpy as np
 
+from isaaclab_mimic_ext.envs.object_meshes import mesh_prefix
 from isaaclab_mimic_ext.envs.panda.mjcf import COLLISION_GROUP, GRIP_SOLREF, VISUAL_GROUP, add_finger_sites, add_part
 from isaaclab_mimic_ext.envs.panda.shape import (
     LEG,
@@ -61,7 +62,7 @@ def build_tabletop(task: Task, builders: Mapping[str, Callable[[mujoco.MjsBody],
         if obj.mesh is None:
             builders[obj.name](body)
         else:
-            _add_mesh(spec, body, obj.mesh)
+            _add_meshes(spec, body, obj)
     return spec
 
 
@@ -76,24 +77,36 @@ def _add_body(spec: mujoco.MjSpec, obj: SceneObject) -> mujoco.MjsBody:
     return body
 
 
-def _add_mesh(spec: mujoco.MjSpec, body: mujoco.MjsBody, shape: MeshShape) -> None:
-    """Add the shape of a mesh to a body: its convex parts for contacts, and its surface for pictures."""
+def _add_meshes(spec: mujoco.MjSpec, body: mujoco.MjsBody, obj: SceneObject) -> None:
+    """Add the shape of a mesh to a body, or those of all its meshes. Its mass is that of the first."""
+    assert obj.mesh is not None
+    shape, inertia = obj.mesh, obj.mesh.inertia
     body.explicitinertial, body.mass, body.ipos = True, shape.mass, shape.center_of_mass
-    inertia = shape.inertia
     body.fullinertia = [*np.diag(inertia), inertia[0, 1], inertia[0, 2], inertia[1, 2]]
+    _add_mesh(spec, body, shape, f"{body.name}/", body.name)
+    for number, other in enumerate(obj.variants[1:], start=1):
+        assert other.mesh is not None
+        prefix = mesh_prefix(body.name, number)
+        _add_mesh(spec, body, other.mesh, prefix, f"{prefix}part_0")
+
+
+def _add_mesh(spec: mujoco.MjSpec, body: mujoco.MjsBody, shape: MeshShape, prefix: str, first_name: str) -> None:
+    """Add the geoms of a mesh to a body: its convex parts for contacts, and its surface for pictures."""
+    is_other = first_name != body.name
     for index, part in enumerate(shape.parts):
-        geom = body.add_geom(name=body.name if index == 0 else "", group=COLLISION_GROUP, rgba=(0.5, 0.5, 0.5, 1.0))
+        name = first_name if index == 0 else f"{prefix}part_{index}" if is_other else ""
+        geom = body.add_geom(name=name, group=COLLISION_GROUP, rgba=(0.5, 0.5, 0.5, 1.0))
         if part.kind == "mesh":
-            geom.type, geom.meshname = MESH, f"{body.name}/part_{index}"
+            geom.type, geom.meshname = MESH, f"{prefix}part_{index}"
             spec.add_mesh(name=geom.meshname, uservert=part.vertices.ravel(), userface=part.faces.ravel())
         else:
             geom.type = BOX if part.kind == "box" else CYLINDER
             geom.pos = part.center
             geom.size = part.half_size if part.kind == "box" else (part.half_size[0], part.half_size[2], 0.0)
         make_solid(geom, 0.0, condim=4)
-    surface = spec.add_mesh(name=f"{body.name}/surface", uservert=shape.vertices.ravel(), userface=shape.faces.ravel())
+    surface = spec.add_mesh(name=f"{prefix}surface", uservert=shape.vertices.ravel(), userface=shape.faces.ravel())
     surface.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
-    make_visual(body.add_geom(type=MESH, meshname=surface.name, rgba=shape.rgba))
+    make_visual(body.add_geom(name=surface.name if is_other else "", type=MESH, meshname=surface.name, rgba=shape.rgba))
 
 
 def _add_jointed_body(spec: mujoco.MjSpec, obj: JointedObject) -> mujoco.MjsBody:

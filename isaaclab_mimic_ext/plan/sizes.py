@@ -1,6 +1,7 @@
 """Adaptation of segments to objects that are smaller or larger than those of the source demos."""
 
-# N envs, E end effectors, D demos, S subtasks, T steps, O objects, R rows (an env and one of its end effectors each)
+# N envs, E end effectors, D demos, S subtasks, T steps, O objects, R rows (an env and one of its end effectors each),
+# V meshes of an object
 
 from dataclasses import dataclass
 
@@ -19,8 +20,8 @@ class ObjectBoxes:
     Attributes:
         center, half_size: (O, 3) [m].
         rest_height: (O,), height of the frame above the table when the object stands upright [m].
-        growth: (O, 3), relative change of the size along each axis, about the center of the bottom; None: no change. It is
-            that of objects which have another mesh than in the source demos.
+        growth: (V, O, 3), relative change of the size along each axis, about the center of the bottom, by number of the
+            mesh; None: no change. It is that of objects which have another mesh than in the source demos.
     """
 
     center: Tensor
@@ -57,12 +58,12 @@ class SizeAdaptation:
         self._pool, self._object_id = pool, table.object_id
         # The last object stands for none: it has no size.
         none = torch.zeros(1, 3, device=device)
-        growth = torch.zeros_like(boxes.center) if boxes.growth is None else boxes.growth
+        growth = torch.zeros_like(boxes.center)[None] if boxes.growth is None else boxes.growth
         is_other = (growth != 0.0).any(-1)
         bottom = torch.cat((boxes.center[:, :2], -boxes.rest_height[:, None]), dim=1)
-        fixed = torch.where(is_other[:, None], bottom, 0.0)
-        self._growth, self._fixed = torch.cat((growth, none)), torch.cat((fixed, none))
-        self._is_other = torch.cat((is_other, is_other.new_zeros(1)))
+        fixed = torch.where(is_other.any(0)[:, None], bottom, 0.0)
+        self._growth, self._fixed = _with_none(growth), torch.cat((fixed, none))
+        self._is_other = _with_none(is_other)
         self._low = torch.cat((boxes.center - boxes.half_size - fixed, none))
         self._high = torch.cat((boxes.center + boxes.half_size - fixed, none))
         self._rest_height = torch.cat((boxes.rest_height, none[:, 0]))
@@ -73,7 +74,14 @@ class SizeAdaptation:
         self.tensors = {"anchor": zeros(4, 4), "low": zeros(3), "high": zeros(3), "growth": zeros(3), "shift": zeros(3)}
 
     def begin(
-        self, place: Place, segments: Segments, eef_pose: Tensor, object_pose: Tensor, scale: Tensor, attached: Tensor
+        self,
+        place: Place,
+        segments: Segments,
+        eef_pose: Tensor,
+        object_pose: Tensor,
+        scale: Tensor,
+        attached: Tensor,
+        mesh: Tensor | None = None,
     ) -> None:
         """Adapt the segments that begin now.
 
@@ -82,11 +90,15 @@ class SizeAdaptation:
             eef_pose, object_pose: (N, E, 4, 4) and (N, O, 4, 4), present, env frame [m].
             scale: (N, O), factors of the sizes of the objects.
             attached: (N, E) int64, index of the object in each gripper, -1 if empty.
+            mesh: (N, O) int64, numbers of the meshes of the objects; None: all have the first one.
         """
         at = place.env_ids, place.eef_ids
         none = len(self._low) - 1
         target = self._object_id[place.eef_ids, place.subtask]
         padded = torch.cat((scale, torch.ones_like(scale[:, :1])), dim=1)
+        number = torch.zeros_like(padded, dtype=torch.int64)
+        if mesh is not None:
+            number[:, :-1] = mesh
         eye = torch.eye(4, device=scale.device).expand(len(scale), 1, 4, 4)
         poses = torch.cat((object_pose, eye), dim=1)
         tensors = self.tensors
@@ -94,7 +106,8 @@ class SizeAdaptation:
         tensors["anchor"][at] = anchor
         tensors["anchor"][(*at, slice(3), 3)] += (anchor[:, :3, :3] * self._fixed[target][:, None]).sum(-1)
         tensors["low"][at], tensors["high"][at] = self._low[target], self._high[target]
-        tensors["growth"][at] = (padded[place.env_ids, target] - 1.0)[:, None] + self._growth[target]
+        growth = self._growth[number[place.env_ids, target], target]
+        tensors["growth"][at] = (padded[place.env_ids, target] - 1.0)[:, None] + growth
         held = attached[at]
         held = torch.where((held < 0) | (held == target), none, held)
         factor = padded[place.env_ids, held]
@@ -102,7 +115,7 @@ class SizeAdaptation:
         demo, step = segments.demo[at].long(), segments.start[at].long()
         source_object = self._pool.object_pose[held, demo, step]
         source = self._keypoint(self._pool.eef_pose[place.eef_ids, demo, step], source_object, self._rest_height[held])
-        is_resized = (held != none) & ((factor != 1.0) | self._is_other[held])
+        is_resized = (held != none) & ((factor != 1.0) | self._is_other[number[place.env_ids, held], held])
         tensors["shift"][at] = torch.where(is_resized[:, None], source - present, 0.0)
 
     @staticmethod
@@ -110,3 +123,8 @@ class SizeAdaptation:
         """Resting point of objects in the frames of the end effectors, (R, 3) [m]."""
         point = object_pose[:, :3, 3] - rest_height[:, None] * object_pose[:, :3, 2]
         return (eef_pose[:, :3, :3] * (point - eef_pose[:, :3, 3])[..., None]).sum(-2)
+
+
+def _with_none(values: Tensor) -> Tensor:
+    """Values (V, O, ...) of the objects, and 0 for the last object, which stands for none."""
+    return torch.cat((values, torch.zeros_like(values[:, :1])), dim=1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from isaaclab_mimic_ext.report.charts import FEW_TRIALS, colors_of, count_bars, 
 from isaaclab_mimic_ext.report.pages import render
 from isaaclab_mimic_ext.report.pictures import Pictures
 from isaaclab_mimic_ext.report.run_charts import episode_lengths, placement, progress, tracking_errors
-from isaaclab_mimic_ext.run.summary import count_reasons, demo_counts, stages_of
+from isaaclab_mimic_ext.run.summary import MeshCount, count_reasons, demo_counts, mesh_counts, stages_of
 from isaaclab_mimic_ext.run.trial_records import RunRecords, Subtask
 
 _MAX_DEMOS = 40
@@ -76,6 +77,7 @@ def render_run_page(
             "demos": _demos(records),
             "demo_titles": _demo_titles(records),
             "num_more_demos": max(int(records.success.sum()) - _MAX_ROWS, 0),
+            "meshes": {name: _mesh_rows(counts) for name, counts in mesh_counts(records).items()},
             "arms": [_arm(records, eef, colors) for eef in range(len(records.subtasks))],
             "reasons_chart": count_bars(reasons, colors, "failed trials by reason", len(records)),
             "colors": colors,
@@ -119,6 +121,19 @@ def _figures(records: RunRecords) -> list[tuple[str, str, str]]:
     if records.stopped.any():
         figures.append((f"{int(records.stopped.sum()):,}", "stopped early", "hopeless trials"))
     return figures
+
+
+def _mesh_rows(counts: Sequence[MeshCount]) -> list[tuple[str, str, str]]:
+    """Rows of the table of the meshes of an object: file, success, and reasons of failures."""
+    names = [Path(each.file).name for each in counts]
+    return [
+        (
+            name if names.count(name) == 1 else each.file,
+            f"{each.successes} of {each.trials} ({each.successes / max(each.trials, 1):.0%})",
+            ", ".join(f"{count} {reason}" for reason, count in each.reasons.items()),
+        )
+        for name, each in zip(names, counts, strict=True)
+    ]
 
 
 def _arm(records: RunRecords, eef: int, colors: Mapping[str, str]) -> dict[str, Any]:

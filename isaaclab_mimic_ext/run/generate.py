@@ -141,6 +141,8 @@ def run_config(env: MimicEnv, demos: SourceDemos, config: GenerationCfg, output_
         task_constraint_configs=task.task_constraint_configs,
         events=task.events,
         task=TaskRef(env_task(env).name, preset=env_task(env).preset),
+        robot=env_task(env).robot,
+        objects=dict(env_task(env).object_cfgs),
         sim=SimCfg(engine=str(env.env_args().get("engine"))),
         device=str(env.device),
         num_envs=env.num_envs,

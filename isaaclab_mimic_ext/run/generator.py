@@ -279,7 +279,8 @@ class Generator:
             given: Tensor | None = getattr(self.env, "object_scale", None)
             scale = torch.ones_like(object_pose[..., 0, 0]) if given is None else given
             place = Place(env_ids, eef_ids, self.planner.subtask[env_ids, eef_ids])
-            sizes.begin(place, self.planner.segments, eef_pose, object_pose, scale, attached)
+            mesh: Tensor | None = getattr(self.env, "object_mesh", None)
+            sizes.begin(place, self.planner.segments, eef_pose, object_pose, scale, attached, mesh)
 
     def _next_actions(self) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the actions with and without noise, (N, A), and their target poses (N, E, 4, 4), env frame [m]."""

@@ -26,7 +26,7 @@ from isaaclab_mimic_ext.files.writing import remove_folders, unwritable
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.store import Outcomes, RunStore, reading
 from isaaclab_mimic_ext.task.folders import available_tasks
-from isaaclab_mimic_ext.task.mesh_shape import digest_of
+from isaaclab_mimic_ext.task.mesh_shape import digests_of
 from isaaclab_mimic_ext.task.meshes import meshes_entry, objects_from
 from isaaclab_mimic_ext.task.robot import robot_entry, robot_from
 
@@ -289,7 +289,7 @@ def _with_meshes(settings: Mapping[str, Any], values: Mapping[str, Any] | None) 
     """Settings with one entry for the meshes, with the digests of their files, instead of their fields."""
     others = {name: value for name, value in settings.items() if not name.startswith("objects")}
     objects = objects_from(values or {})
-    return {**others, **meshes_entry(objects, {name: digest_of(name, cfg) for name, cfg in objects.items() if cfg.mesh})}
+    return {**others, **meshes_entry(objects, {name: digests_of(name, cfg) for name, cfg in objects.items() if cfg.mesh})}
 
 
 def _with_engine(settings: Mapping[str, Any]) -> dict[str, Any]:

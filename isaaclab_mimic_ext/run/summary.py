@@ -2,14 +2,19 @@
 
 # K trials, D source demos, S subtasks, E end effectors, X and Y bins of a place
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, floor, pi
 from typing import Any
 
 import numpy as np
+import torch
 
+from isaaclab_mimic_ext.envs.events import draw_meshes
+from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.failures import TRACKING
 from isaaclab_mimic_ext.run.trial_records import RunRecords, Subtask
+from isaaclab_mimic_ext.task.meshes import lists_of_meshes, recorded_objects
 
 _TRIALS_PER_BIN = 8
 _MAX_BINS = 8
@@ -46,6 +51,40 @@ class Stage:
     title: str
     count: int
     lost: dict[str, int]
+
+
+@dataclass(frozen=True)
+class MeshCount:
+    """Numbers of trials with one of the meshes of an object.
+
+    Attributes:
+        file: file of the mesh.
+        reasons: failed trials by reason, most frequent reason first.
+    """
+
+    file: str
+    trials: int
+    successes: int
+    reasons: Mapping[str, int]
+
+
+def mesh_counts(records: RunRecords) -> dict[str, list[MeshCount]]:
+    """Trials by mesh, for each object with several meshes."""
+    identity = records.facts.get("identity", {})
+    lists = lists_of_meshes(recorded_objects(identity))
+    if not lists:
+        return {}
+    draws = Draws(int(identity["datagen_config.seed"]), torch.from_numpy(records.trials))
+    numbers = draw_meshes(draws, [len(lists.get(name, ())) for name in records.objects]).numpy()
+    columns = {name: numbers[:, records.objects.index(name)] for name in lists}
+    return {
+        name: [_mesh_count(records.only(columns[name] == number), file) for number, file in enumerate(files)]
+        for name, files in lists.items()
+    }
+
+
+def _mesh_count(records: RunRecords, file: str) -> MeshCount:
+    return MeshCount(file, len(records), int(records.success.sum()), count_reasons(records))
 
 
 def stages_of(records: RunRecords, eef: int) -> list[Stage]:
@@ -124,6 +163,7 @@ def summarize(records: RunRecords) -> dict[str, Any]:
         "per_randomization_bin": {
             name: places for index, name in enumerate(records.objects) if (places := _places(records, index))
         },
+        **_by_mesh(records),
         "num_stopped_early": int(records.stopped.sum()),
         "successes_by_rule": {"held": int(records.held.sum()), "any_step": int(records.any_step.sum())},
     }
@@ -156,6 +196,15 @@ def _source_demo(records: RunRecords, index: int, subtasks: list[Subtask]) -> di
         "successes": int((uses & records.success).sum()),
         "trials_and_successes_by_subtask": by_subtask,
     }
+
+
+def _by_mesh(records: RunRecords) -> dict[str, Any]:
+    counts = mesh_counts(records)
+    names = ("trials", "successes", "reasons")
+    found = {
+        name: {each.file: {key: getattr(each, key) for key in names} for each in meshes} for name, meshes in counts.items()
+    }
+    return {"per_mesh": found} if found else {}
 
 
 def _places(records: RunRecords, object_id: int) -> dict[str, Any]:

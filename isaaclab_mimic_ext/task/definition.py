@@ -1,6 +1,6 @@
 """Definition of a task: arms, objects, signals and success, in torch. All engines use the same definition."""
 
-# N envs, E end effectors (one per arm), O objects, Q of them on joints, J joints of an arm
+# N envs, E end effectors (one per arm), O objects, Q of them on joints, J joints of an arm, V meshes of an object
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping
@@ -17,7 +17,7 @@ from isaaclab_mimic_ext.task.contract import check_definition, guard_functions
 from isaaclab_mimic_ext.task.folders import available_tasks, own_task_hint
 from isaaclab_mimic_ext.task.mesh_objects import graspable_of, mesh_digests, set_objects
 from isaaclab_mimic_ext.task.meshes import ObjectCfg
-from isaaclab_mimic_ext.task.objects import Graspable, JointedObject, SceneObject, jointed_objects
+from isaaclab_mimic_ext.task.objects import Graspable, JointedObject, SceneObject, jointed_objects, num_variants
 from isaaclab_mimic_ext.task.reasons import FailureReason, never_reached
 from isaaclab_mimic_ext.task.robot import RobotCfg, check_description
 from isaaclab_mimic_ext.task.user_code import call_task_code, find_task_module, task_function, wrong_result
@@ -66,6 +66,7 @@ class SceneState:
         root_velocity: (N, O, 6), linear [m/s] and angular [rad/s].
         object_joint_pos, object_joint_vel: (N, Q), of the objects on joints, in their order [m, m/s; hinges rad, rad/s].
         object_scale: (N, O), factors of the sizes of the objects; (N, 0): all have their own size. See `Task.scale_of`.
+        object_mesh: (N, O) int64, numbers of the meshes of the objects in their lists; (N, 0): no object has several.
     """
 
     joint_pos: Tensor
@@ -77,6 +78,7 @@ class SceneState:
     object_joint_pos: Tensor = field(default_factory=lambda: _NOT_GIVEN)
     object_joint_vel: Tensor = field(default_factory=lambda: _NOT_GIVEN)
     object_scale: Tensor = field(default_factory=lambda: _NOT_GIVEN)
+    object_mesh: Tensor = field(default_factory=lambda: _NOT_GIVEN)
 
     def __post_init__(self) -> None:
         if self.object_joint_pos is _NOT_GIVEN:
@@ -85,6 +87,8 @@ class SceneState:
             self.object_joint_vel = torch.zeros_like(self.object_joint_pos)
         if self.object_scale is _NOT_GIVEN:
             self.object_scale = self.joint_pos.new_zeros(len(self.joint_pos), 0)
+        if self.object_mesh is _NOT_GIVEN:
+            self.object_mesh = self.joint_pos.new_zeros(len(self.joint_pos), 0, dtype=torch.int64)
 
     @property
     def finger_pos(self) -> Tensor:
@@ -191,8 +195,28 @@ class Task(ABC):
     @cached_property
     def half_widths(self) -> dict[str, float]:
         """Object -> position of each finger, measured from the middle, while a gripper holds it [m]; that of its mesh."""
-        held = [item for items in graspable_of(self).values() for item in items]
+        return self._half_widths(0)
+
+    def _half_widths(self, mesh: int) -> dict[str, float]:
+        held = [item for items in graspable_of(self, mesh).values() for item in items]
         return {item.object_name: item.half_width for item in reversed(held)}
+
+    @cached_property
+    def _mesh_half_widths(self) -> Tensor:
+        """Half widths by mesh, (V, O) [m]; 0 for objects that no gripper can hold."""
+        by_mesh = [self._half_widths(mesh) for mesh in range(num_variants(self.objects))]
+        return torch.tensor([[widths.get(name, 0.0) for name in self.object_names] for widths in by_mesh])
+
+    def half_width_of(self, scene: SceneState, name: str) -> Tensor | float:
+        """Position of each finger, measured from the middle, while a gripper holds an object, (N,) or for all scenes [m].
+
+        It is that of the mesh and of the size that the object has in the scene.
+        """
+        if not scene.object_mesh.shape[1]:
+            return self.half_widths[name] * self.scale_of(scene, name)
+        column = self.object_id(name)
+        widths = self._mesh_half_widths[:, column].to(scene.object_mesh.device)
+        return widths[scene.object_mesh[:, column]] * self.scale_of(scene, name)
 
     @abstractmethod
     def signals(self, scene: SceneState) -> dict[str, Tensor]:
@@ -209,6 +233,11 @@ class Task(ABC):
         fingers are not open.
         """
         center, half_size = _object_boxes(self.objects, scene.object_pose.device)
+        if scene.object_mesh.shape[1]:
+            columns = torch.arange(len(self.objects), device=center.device)
+            center, half_size = (values[scene.object_mesh, columns][:, None] for values in (center, half_size))
+        else:
+            center, half_size = center[0], half_size[0]
         if scene.object_scale.shape[1]:
             scale = scene.object_scale[:, None, :, None]
             center, half_size = center * scale, half_size * scale
@@ -335,6 +364,7 @@ def graspable_radii(task: Task) -> dict[str, dict[str, float]]:
 
 @cache
 def _object_boxes(objects: tuple[SceneObject, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Centers and half sizes of the objects' boxes in their own frames, (O, 3) each [m]."""
-    center = torch.tensor([obj.box_center for obj in objects], device=device)
-    return center, torch.tensor([obj.box_half_size for obj in objects], device=device)
+    """Centers and half sizes of the objects' boxes in their own frames, by number of the mesh, (V, O, 3) each [m]."""
+    shapes = [[obj.variant(mesh) for obj in objects] for mesh in range(num_variants(objects))]
+    center = torch.tensor([[obj.box_center for obj in each] for each in shapes], device=device)
+    return center, torch.tensor([[obj.box_half_size for obj in each] for each in shapes], device=device)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isaaclab_mimic_ext.errors import ConfigError, choices
-from isaaclab_mimic_ext.task.meshes import ObjectCfg
+from isaaclab_mimic_ext.task.meshes import Digest, ObjectCfg, one_or_all
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int32]
@@ -146,21 +146,23 @@ def load_shape(name: str, cfg: ObjectCfg, bottom: tuple[float, float, float]) ->
     Raises:
         ConfigError: the file is missing or not a mesh, or its shape is not that of one closed body of a plausible size.
     """
-    assert cfg.mesh is not None
     looks = None if cfg.rgba is None else tuple(cfg.rgba)
-    path, digest = str(Path(cfg.mesh).expanduser()), digest_of(name, cfg)
+    path, digest = str(Path(cfg.mesh).expanduser()), _digest_of(name, cfg)
     return _shape(
         name, path, digest, cfg.factors, cfg.up, cfg.yaw, cfg.collision, cfg.max_parts, cfg.mass, cfg.density, looks, bottom
     )
 
 
-def digest_of(name: str, cfg: ObjectCfg) -> str:
-    """SHA-256 of the mesh file of an object.
+def digests_of(name: str, cfg: ObjectCfg) -> Digest:
+    """SHA-256 of the mesh file of an object, or those of its list of files.
 
     Raises:
-        ConfigError: the file cannot be read, or is not of a known format.
+        ConfigError: a file cannot be read, or is not of a known format.
     """
-    assert cfg.mesh is not None
+    return one_or_all([_digest_of(name, each) for each in cfg.of_files])
+
+
+def _digest_of(name: str, cfg: ObjectCfg) -> str:
     path, place = Path(cfg.mesh).expanduser(), f"objects.{name}.mesh"
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"{place}: '{cfg.mesh}' is not a mesh file; {choices(path.suffix.lower(), FORMATS)}")
@@ -182,7 +184,7 @@ def _shape(
     low, high = mesh.bounds
     # Convex parts are computed and kept with the center of the bottom in the origin, so that all objects share them.
     mesh.vertices = mesh.vertices - (*(low + high)[:2] / 2, low[2])
-    hull = _hull(name, mesh)
+    hull = _hull(name, path, mesh)
     solid = mesh if mesh.is_watertight else hull
     is_convex = collision == "hull" or solid.volume > _CONVEX * hull.volume
     convex = [hull] if is_convex else _decomposed(name, mesh, digest, max_parts)
@@ -266,7 +268,7 @@ def _check_closed(name: str, path: str, mesh: Any, may_be_open: bool) -> None:
     )
 
 
-def _hull(name: str, mesh: Any) -> Any:
+def _hull(name: str, path: str, mesh: Any) -> Any:
     """Convex hull of a mesh.
 
     Raises:
@@ -275,9 +277,9 @@ def _hull(name: str, mesh: Any) -> Any:
     try:
         hull = mesh.convex_hull
     except Exception as error:  # Qhull reports flat input by its own error.
-        raise ConfigError(f"objects.{name}.mesh: is flat; use a mesh with a volume") from error
+        raise ConfigError(f"objects.{name}.mesh: '{path}' is flat; use a mesh with a volume") from error
     if not hull.volume > 1e-10:
-        raise ConfigError(f"objects.{name}.mesh: is flat; use a mesh with a volume")
+        raise ConfigError(f"objects.{name}.mesh: '{path}' is flat; use a mesh with a volume")
     return hull
 
 

@@ -1,7 +1,7 @@
 """Objects from mesh files: their configuration, and their entry in files."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ AXES = ("x", "y", "z", "-x", "-y", "-z")
 class ObjectCfg:
     """Mesh that replaces the shape of an object. The center of its bottom is at that of the object."""
 
-    mesh: str | None = None
-    """File of the mesh (.obj, .stl, .ply, .glb, .gltf, .off); null: the shape that the task defines."""
+    mesh: Any = None
+    """File of the mesh (.obj, .stl, .ply, .glb, .gltf, .off), or a list of files, of which each trial draws one; null: the
+    shape that the task defines."""
     scale: Any = 1.0
     """Factor from the units of the file to m (0.001 for a file in mm), or a list of three, along x, y and z of the file."""
     up: str = "z"
@@ -43,6 +44,18 @@ class ObjectCfg:
         x, y, z = (float(value) for value in values)
         return x, y, z
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files of the meshes; empty without a mesh."""
+        if self.mesh is None:
+            return ()
+        return tuple(self.mesh) if isinstance(self.mesh, list | tuple) else (self.mesh,)
+
+    @property
+    def of_files(self) -> "tuple[ObjectCfg, ...]":
+        """The same values with each of the files alone."""
+        return tuple(replace(self, mesh=path) for path in self.files)
+
 
 def check_object(name: str, cfg: ObjectCfg) -> None:
     """Check the values of an object.
@@ -56,6 +69,7 @@ def check_object(name: str, cfg: ObjectCfg) -> None:
         if given:
             raise ConfigError(f"{place}.{given[0]}: has no effect without a mesh; set {place}.mesh=<file>")
         return
+    _check_files(f"{place}.mesh", cfg)
     scales = cfg.scale if isinstance(cfg.scale, list | tuple) else [cfg.scale] * 3
     if len(scales) != 3 or not all(is_number(value) and value > 0 for value in scales):
         raise ConfigError(f"{place}.scale: must be a number > 0, or three of them (got {cfg.scale!r})")
@@ -72,12 +86,27 @@ def check_object(name: str, cfg: ObjectCfg) -> None:
         raise ConfigError(f"{place}.rgba: must be four numbers from 0 to 1 (got {cfg.rgba!r})")
 
 
+def _check_files(place: str, cfg: ObjectCfg) -> None:
+    files = cfg.files
+    if not files or not all(isinstance(path, str) and path for path in files):
+        raise ConfigError(f"{place}: must be a file, or a list of files (got {cfg.mesh!r})")
+    for path in (path for index, path in enumerate(files) if path in files[:index]):
+        raise ConfigError(f"{place}: '{path}' is listed twice; list it once")
+
+
+def lists_of_meshes(objects: Mapping[str, ObjectCfg]) -> dict[str, tuple[str, ...]]:
+    """Object -> files of its meshes, for objects with several, of which each trial draws one."""
+    return {name: cfg.files for name, cfg in objects.items() if len(cfg.files) > 1}
+
+
 MESHES = "object_meshes"
 """Key of the meshes in the env_args of a dataset and the identity of a run; it is left out without meshes."""
 _DIGEST = "digest"
+Digest = str | list[str]
+"""SHA-256 of the file of an object, or those of its list of files."""
 
 
-def meshes_entry(objects: Mapping[str, ObjectCfg], digests: Mapping[str, str]) -> dict[str, Any]:
+def meshes_entry(objects: Mapping[str, ObjectCfg], digests: Mapping[str, Digest]) -> dict[str, Any]:
     """Entry with the objects that have a mesh, and the digests of the files; empty if there are none.
 
     Paths become absolute, so that the entry does not depend on the working folder.
@@ -85,9 +114,14 @@ def meshes_entry(objects: Mapping[str, ObjectCfg], digests: Mapping[str, str]) -
     entry = {}
     for name, cfg in sorted(objects.items()):
         if cfg.mesh is not None:
-            path = str(Path(cfg.mesh).expanduser().resolve())
-            entry[name] = {**asdict(cfg), "mesh": path, _DIGEST: digests[name]}
+            paths = [str(Path(path).expanduser().resolve()) for path in cfg.files]
+            entry[name] = {**asdict(cfg), "mesh": one_or_all(paths), _DIGEST: digests[name]}
     return {MESHES: entry} if entry else {}
+
+
+def one_or_all(values: list[str]) -> Digest:
+    """The only value, or the list of several: a list of one file is the same as this file."""
+    return values[0] if len(values) == 1 else values
 
 
 def recorded_objects(facts: Mapping[str, Any]) -> dict[str, ObjectCfg]:
@@ -99,9 +133,9 @@ def recorded_objects(facts: Mapping[str, Any]) -> dict[str, ObjectCfg]:
     return objects_from(_entry(facts))
 
 
-def recorded_digests(facts: Mapping[str, Any]) -> dict[str, str]:
+def recorded_digests(facts: Mapping[str, Any]) -> dict[str, Digest]:
     """Digests of the mesh files that a file records, by object. `facts` as in `recorded_objects`."""
-    return {name: str(values.get(_DIGEST, "")) for name, values in _entry(facts).items()}
+    return {name: values.get(_DIGEST, "") for name, values in _entry(facts).items()}
 
 
 def objects_from(values: Mapping[str, Mapping[str, Any]]) -> dict[str, ObjectCfg]:

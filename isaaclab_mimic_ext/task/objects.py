@@ -24,6 +24,8 @@ class SceneObject:
         box_center: center of the bounding box in its frame [m].
         fixed: whether the object stays where a reset places it.
         mesh: shape from a mesh file, which replaces the parts that the task's scene adds; see `mesh_object`.
+        variants: the object with each of several meshes, of which a trial draws one; empty: it has one shape. Its footprint
+            and box contain all of them, its mesh is the first.
     """
 
     name: str
@@ -34,6 +36,11 @@ class SceneObject:
     box_center: tuple[float, float, float] = (0.0, 0.0, 0.0)
     fixed: bool = False
     mesh: "MeshShape | None" = field(default=None, kw_only=True)
+    variants: tuple["SceneObject", ...] = field(default=(), kw_only=True)
+
+    def variant(self, number: int) -> "SceneObject":
+        """The object with the mesh of this number; the last if it has fewer, and itself if it has one shape."""
+        return self.variants[min(number, len(self.variants) - 1)] if self.variants else self
 
     @property
     def box_half_size(self) -> tuple[float, float, float]:
@@ -69,6 +76,7 @@ class JointedObject(SceneObject):
     default_pos: tuple[float, float] = field(default=(0.0, 0.0), init=False)
     fixed: bool = field(default=False, init=False)
     mesh: "MeshShape | None" = field(default=None, init=False)
+    variants: tuple[SceneObject, ...] = field(default=(), init=False)
     base: str = field(default="", kw_only=True)
     kind: str = field(default=SLIDE, kw_only=True)
     axis: tuple[float, float, float] = field(default=(1.0, 0.0, 0.0), kw_only=True)
@@ -92,6 +100,11 @@ class JointedObject(SceneObject):
 def jointed_objects(objects: Sequence[SceneObject]) -> tuple[JointedObject, ...]:
     """Objects that move on joints, in the order of `objects`."""
     return tuple(obj for obj in objects if isinstance(obj, JointedObject))
+
+
+def num_variants(objects: Sequence[SceneObject]) -> int:
+    """Largest number of meshes of an object; at least 1."""
+    return max([1, *(len(obj.variants) for obj in objects)])
 
 
 def articulations(objects: Sequence[SceneObject]) -> dict[str, tuple[str, ...]]:

@@ -101,8 +101,7 @@ class DesktopOrganizer(Task):
         """
         distance = self._hand_distance(scene)
         gap = self._fingers(scene).sum(-1)
-        scale = self.scale_of(scene, "ketchup")
-        grasped = (distance < GRASP_DISTANCE) & (gap < 2 * self.half_widths["ketchup"] * scale + 0.004)
+        grasped = (distance < GRASP_DISTANCE) & (gap < 2 * self.half_width_of(scene, "ketchup") + 0.004)
         return {
             "reach": distance < REACH_DISTANCE,
             "grasp": grasped,

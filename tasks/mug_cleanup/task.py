@@ -162,7 +162,7 @@ class MugCleanup(Task):
     def _is_held(self, scene: SceneState) -> Tensor:
         gap = scene.finger_pos[:, 0].sum(-1)
         near = _norm(scene.eef_pose[:, 0, :3, 3] - self._pose(scene, "mug")[:, :3, 3]) < GRASP_DISTANCE
-        return near & ((gap - 2 * self.half_widths["mug"]).abs() < GRIP_TOLERANCE)
+        return near & ((gap - 2 * self.half_width_of(scene, "mug")).abs() < GRIP_TOLERANCE)
 
 
 def _norm(vec: Tensor) -> Tensor:

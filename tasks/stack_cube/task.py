@@ -179,7 +179,7 @@ class StackCube(Task):
     def _is_held(self, scene: SceneState, name: str) -> Tensor:
         gap = scene.finger_pos[:, 0].sum(-1)
         # A gripper that missed the cube closes further.
-        on_it = (gap - 2 * self.half_widths[name]).abs() < GRIP_TOLERANCE
+        on_it = (gap - 2 * self.half_width_of(scene, name)).abs() < GRIP_TOLERANCE
         return on_it & (self._eef_distance(scene, name) < GRASP_DISTANCE)
 
     def _is_lowered(self, scene: SceneState, upper: str, lower: str) -> Tensor:

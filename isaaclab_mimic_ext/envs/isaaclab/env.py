@@ -24,6 +24,7 @@ from isaaclab_mimic_ext.envs.isaaclab.compat import (
     tree_to_isaaclab,
 )
 from isaaclab_mimic_ext.envs.isaaclab.scene_state import SceneStateReader
+from isaaclab_mimic_ext.envs.object_meshes import MESH
 from isaaclab_mimic_ext.envs.object_sizes import SCALE
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.quaternions import Columns, as_entry
@@ -107,6 +108,9 @@ class IsaacLabEnv:
         for name, leaves in state.get("rigid_object", {}).items():
             if SCALE in leaves and bool((leaves[SCALE] != 1.0).any()):
                 raise ConfigError(f"state.rigid_object.{name}.{SCALE}: another size requires sim=mujoco (got isaaclab)")
+            if MESH in leaves:
+                rule = "one of several meshes requires sim=mujoco or kinematic (got isaaclab)"
+                raise ConfigError(f"state.rigid_object.{name}.{MESH}: {rule}")
         current = self._env.scene.get_state(is_relative=True)
         merged: dict[str, Any] = {}
         for group, assets in current.items():

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
 from isaaclab_mimic_ext.envs.robots.load import arms_of, robot_of_arm
 from isaaclab_mimic_ext.errors import ConfigError
-from isaaclab_mimic_ext.task.definition import Task, graspable_of
+from isaaclab_mimic_ext.task.definition import Graspable, Task, graspable_of
+from isaaclab_mimic_ext.task.objects import num_variants
 
 MAX_DISTANCE = 0.005
 """Distance of the hand from a pose of a demo above which the pose is out of reach [m]."""
@@ -36,16 +37,24 @@ def check_mesh_widths(task: Task) -> None:
     Raises:
         ConfigError: a mesh is wider than the open gripper where it is gripped.
     """
-    for eef_name, grips in graspable_of(task).items():
-        robot = robot_of_arm(task, eef_name)
-        opening = 2000 * robot.finger_open
-        for grip in grips:
-            width, obj = 2000 * grip.half_width, task.objects[task.object_id(grip.object_name)]
-            if obj.mesh is not None and width >= opening:
-                raise ConfigError(
-                    f"objects.{obj.name}.mesh: is {width:.1f} mm wide where it is gripped, the gripper of "
-                    f"{robot.name} opens to {opening:.1f} mm; reduce objects.{obj.name}.scale, or widen the gripper"
-                )
+    for mesh in range(num_variants(task.objects)):
+        for eef_name, grips in graspable_of(task, mesh).items():
+            for grip in grips:
+                _check_mesh_width(task, eef_name, grip, mesh)
+
+
+def _check_mesh_width(task: Task, eef_name: str, grip: Graspable, mesh: int) -> None:
+    robot = robot_of_arm(task, eef_name)
+    width, opening, obj = 2000 * grip.half_width, 2000 * robot.finger_open, task.objects[task.object_id(grip.object_name)]
+    if obj.mesh is None or width < opening:
+        return
+    files = task.object_cfgs[obj.name].files if obj.name in task.object_cfgs else ()
+    file = f"'{files[mesh]}' " if len(files) > mesh and obj.variants else ""
+    remedy = "remove it from the list" if file else f"reduce objects.{obj.name}.scale"
+    raise ConfigError(
+        f"objects.{obj.name}.mesh: {file}is {width:.1f} mm wide where it is gripped, the gripper of "
+        f"{robot.name} opens to {opening:.1f} mm; {remedy}, or widen the gripper"
+    )
 
 
 def distances_of_hand(task: Task, eef_name: str, target_eef_poses: Sequence[NDArray[Any]]) -> list[NDArray[np.float64]]:
