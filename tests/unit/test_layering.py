@@ -68,6 +68,7 @@ PARTS_OF_COMMANDS = {
     "test_replay_task.py": {"commands.overrides"},
     "test_registered_tasks.py": {"commands.overrides"},
     "test_studio_end.py": {"commands.signals", "commands.studio"},
+    "test_mesh_lists.py": {"commands.overrides"},
     "test_meshes.py": {"commands.overrides"},
     "test_two_robots.py": {"commands.overrides"},
     "test_schemas.py": {"commands.messages", "commands.overrides"},
