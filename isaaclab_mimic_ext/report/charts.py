@@ -6,8 +6,9 @@ import logging
 import re
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -40,6 +41,8 @@ FEW_TRIALS = 5
 """Rates over fewer trials are drawn pale, because they are uncertain."""
 WIDTH = 1008.0
 """Width of the text column of a page [px]."""
+NARROW = 340.0
+"""Width of a chart for a narrow window, such as that of a phone [px]."""
 
 _RATE_STOPS = ((0.0, (192, 57, 43)), (0.5, (245, 194, 120)), (0.85, (238, 240, 226)), (1.0, (74, 144, 190)))
 _THEME = {
@@ -48,6 +51,8 @@ _THEME = {
 }  # fmt: skip
 _LEAST_SCALE = 0.9
 """A chart in a page is scrolled where it would be smaller than this share of its size, so that its text stays legible."""
+_MOST_SCALE = 1.6
+"""A chart for narrow windows is at most this much larger than drawn."""
 _PX_PER_INCH = 96.0
 _PNG_SCALE, _MAX_PNG_PIXELS = 1.5, 60000
 """PNG pixels per CSS pixel, and the largest side of a PNG; matplotlib's renderer can draw less than 2**16 pixels."""
@@ -119,7 +124,7 @@ class Canvas:
 
         label = printable(label)
         # Ids inside the SVG depend on the salt. Ids of two charts in one page must not collide.
-        matplotlib.rcParams["svg.hashsalt"] = label
+        matplotlib.rcParams["svg.hashsalt"] = f"{label} {self.width:g}"
         file = StringIO()
         self.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
         return _to_page_element(file.getvalue(), label, self._tooltips, self.width)
@@ -184,7 +189,8 @@ def _to_page_element(svg: str, label: str, tooltips: Mapping[str, tuple[str, ...
         if child.tag == "metadata" or (child.tag == "defs" and child.find("style") is not None):
             root.remove(child)
     box = root.get("viewBox", "")
-    style = f"max-width:{width:g}px;min-width:{_LEAST_SCALE * width:.0f}px"
+    most = _MOST_SCALE if width <= NARROW else 1.0
+    style = f"max-width:{most * width:g}px;min-width:{_LEAST_SCALE * width:.0f}px"
     root.attrib = {"viewBox": box, "style": style, "role": "img", "aria-label": label}
     return ElementTree.tostring(root, encoding="unicode")
 
@@ -251,59 +257,107 @@ def _luminance(color: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def count_bars(counts: Mapping[str, int], colors: Mapping[str, str], label: str, num_trials: int | None = None) -> str:
+def for_each_window(draw: Callable[[float], str]) -> str:
+    """Draw a chart for wide and for narrow windows; a page shows the one that fits. Empty if the chart is.
+
+    Args:
+        draw: width [px], `WIDTH` or `NARROW` -> SVG element.
+    """
+    wide = draw(WIDTH)
+    return f'<div class="in-wide">{wide}</div><div class="in-narrow">{draw(NARROW)}</div>' if wide else ""
+
+
+def count_bars(
+    counts: Mapping[str, int],
+    colors: Mapping[str, str],
+    label: str,
+    num_trials: int | None = None,
+    width: float = WIDTH,
+) -> str:
     """Draw one horizontal bar per count and return the SVG element; empty without counts.
 
     Args:
         num_trials: number of all trials, to show counts as percentages, too; None: only counts.
+        width: `WIDTH` or `NARROW` [px].
     """
     if not counts:
         return ""
-    with _named_bars(list(counts)) as (board, axes):
-        bars = axes.barh(range(len(counts)), list(counts.values()), height=0.62, color=[colors.get(n, BAD) for n in counts])
-        axes.set_xlim(0, 1.25 * max(counts.values()))
+    with _bars(list(counts), width) as rows:
+        bars = rows.draw(list(counts.values()), [colors.get(name, BAD) for name in counts])
+        rows.axes.set_xlim(0, (1.0 if rows.is_narrow else 1.25) * max(counts.values()))
         for row, (bar, (name, count)) in enumerate(zip(bars, counts.items(), strict=True)):
-            board.add_tooltip(bar, f"{name}: {count}")
+            rows.board.add_tooltip(bar, f"{name}: {count}")
             share = f"  ({count / max(num_trials, 1):.1%} of the trials)" if num_trials is not None else ""
-            axes.annotate(f"{count}{share}", (count, row), (6, 0), textcoords="offset points", va="center", color=MUTED)
-        axes.set_xticks([])
-        axes.spines["bottom"].set_visible(False)
-        return board.svg(label)
+            rows.add_figures(row, f"{count}{share}", count, MUTED)
+        rows.axes.set_xticks([])
+        rows.axes.spines["bottom"].set_visible(False)
+        return rows.board.svg(label)
 
 
-def rate_bars(rates: Sequence[tuple[str, float, float, float]], label: str) -> str:
+def rate_bars(rates: Sequence[tuple[str, float, float, float]], label: str, width: float = WIDTH) -> str:
     """Draw one horizontal bar with an error bar per rate and return the SVG element; empty without rates.
 
     Args:
         rates: (name, rate, low, high), 0 to 1, with the ends of the interval.
+        width: `WIDTH` or `NARROW` [px].
     """
     if not rates:
         return ""
-    with _named_bars([name for name, *_ in rates], foot=28.0) as (board, axes):
-        rows, middle = range(len(rates)), [100 * rate for _, rate, _, _ in rates]
-        bars = axes.barh(rows, middle, height=0.62, color=GOOD)
+    with _bars([name for name, *_ in rates], width, foot=28.0) as rows:
+        middle = [100 * rate for _, rate, _, _ in rates]
+        bars = rows.draw(middle, [GOOD] * len(rates))
         ends = error_bar_lengths([rate for _, *rate in rates])
-        axes.errorbar(middle, rows, xerr=ends, fmt="none", ecolor=INK, elinewidth=1.4, capsize=4)
+        rows.axes.errorbar(middle, rows.places, xerr=ends, fmt="none", ecolor=INK, elinewidth=1.4, capsize=4)
         for row, (bar, (name, rate, low, high)) in enumerate(zip(bars, rates, strict=True)):
             figures = f"{100 * rate:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
-            board.add_tooltip(bar, f"{name}: {figures}")
-            axes.text(1.02, row, figures, transform=axes.get_yaxis_transform(), va="center")
-        axes.set(xlim=(0, 100), xticks=range(0, 101, 20), xticklabels=[f"{percent} %" for percent in range(0, 101, 20)])
-        axes.grid(axis="x")
-        return board.svg(label)
+            rows.board.add_tooltip(bar, f"{name}: {figures}")
+            rows.add_figures(row, figures, 100.0, INK)
+        rows.axes.set(xlim=(0, 100), xticks=range(0, 101, 20), xticklabels=[f"{share} %" for share in range(0, 101, 20)])
+        rows.axes.grid(axis="x")
+        return rows.board.svg(label)
+
+
+@dataclass(frozen=True)
+class _Bars:
+    """Horizontal bars in rows of equal height, with their names on the left; in a narrow chart, above the bars."""
+
+    board: Canvas
+    axes: "Axes"
+    names: Sequence[str]
+    is_narrow: bool
+
+    @property
+    def places(self) -> list[float]:
+        """Vertical coordinates of the bars."""
+        return [row + (0.22 if self.is_narrow else 0.0) for row in range(len(self.names))]
+
+    def draw(self, lengths: Sequence[float], colors: Sequence[str]) -> Any:
+        return self.axes.barh(self.places, lengths, height=0.38 if self.is_narrow else 0.62, color=colors)
+
+    def add_figures(self, row: int, text: str, end: float, color: str) -> None:
+        """Write the figures of a bar after `end`; in a narrow chart, above the bar at the right edge."""
+        if self.is_narrow:
+            sides = ((0.0, self.names[row], "left", INK), (1.0, text, "right", color))
+            for x, part, side, ink in sides:
+                place = self.axes.get_yaxis_transform()
+                self.axes.text(x, row - 0.2, part, transform=place, ha=side, va="center_baseline", color=ink)
+        else:
+            self.axes.annotate(text, (end, row), (8, 0), textcoords="offset points", va="center", color=color)
 
 
 @contextmanager
-def _named_bars(names: Sequence[str], foot: float = 4.0) -> Iterator[tuple[Canvas, "Axes"]]:
-    """Make a canvas and axes for horizontal bars in rows of equal height, with their names on the left."""
-    row, left, right = 27.0, 250.0, 200.0
-    with canvas(WIDTH, row * len(names) + foot) as board:
-        axes = board.axes(left, 0, WIDTH - left - right, row * len(names))
+def _bars(names: Sequence[str], width: float, foot: float = 4.0) -> Iterator[_Bars]:
+    """Make a canvas of a width, `WIDTH` or `NARROW` [px], for bars; `foot` is the height below them [px]."""
+    is_narrow = width <= NARROW
+    row, left, right, letters = (42.0, 2.0, 20.0, 22) if is_narrow else (27.0, 250.0, 200.0, 36)
+    short = [shorten(name, letters) for name in names]
+    with canvas(width, row * len(names) + foot) as board:
+        axes = board.axes(left, 0, width - left - right, row * len(names))
         axes.set(ylim=(len(names) - 0.5, -0.5), yticks=range(len(names)))
-        axes.set_yticklabels([shorten(name, 36) for name in names], color=INK)
+        axes.set_yticklabels([] if is_narrow else short, color=INK)
         axes.tick_params(axis="y", length=0, pad=8)
         axes.spines["left"].set_color(GRID)
-        yield board, axes
+        yield _Bars(board, axes, short, is_narrow)
 
 
 def error_bar_lengths(rates: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:

@@ -5,7 +5,7 @@
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,12 +37,14 @@ class Pictures:
         strip: JPEG of four frames.
         clip: MP4 of the whole trial; empty without clips.
         steps: steps of the frames of the strip.
+        first: JPEG of the first frame, which the page shows before the clip plays.
     """
 
     trial: int
     strip: str
     clip: str
     steps: tuple[int, ...]
+    first: str = ""
 
 
 def choose_failures(records: RunRecords, reasons: Sequence[str], max_per_reason: int) -> list[int]:
@@ -68,11 +70,11 @@ def draw_trials(task: Task, films: Sequence[tuple[int, int, dict[str, Any]]], cl
     with open_renderer(task, tiles, view) as renderer:
         for trial, step, states in tracked(films, "drawing pictures", len(films), "trials"):
             steps = strip_steps(step, trees.num_rows(states))
-            strip = np.concatenate([renderer.frame(trees.take(states, index)) for index in steps], axis=1)
-            drawn[trial] = Pictures(trial, jpeg(strip), "", steps)
+            frames = [renderer.frame(trees.take(states, index)) for index in steps]
+            drawn[trial] = Pictures(trial, jpeg(np.concatenate(frames, axis=1)), "", steps, jpeg(frames[0]))
     if clips:
         drawn = {
-            trial: Pictures(trial, drawn[trial].strip, _mp4(task, states), drawn[trial].steps)
+            trial: replace(drawn[trial], clip=_mp4(task, states))
             for trial, _, states in tracked(films, "drawing videos", len(films), "trials")
         }
     return drawn

@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.learn.results import wilson_interval
 from isaaclab_mimic_ext.learn.trainer import read_metrics
-from isaaclab_mimic_ext.report.charts import count_bars, rate_bars
+from isaaclab_mimic_ext.report.charts import count_bars, for_each_window, rate_bars
 from isaaclab_mimic_ext.report.curves import loss_curves
 from isaaclab_mimic_ext.report.pages import media, render
 from isaaclab_mimic_ext.texts import counted, duration
@@ -88,8 +88,10 @@ def render_pipeline_page(
         **_training(cfg, folder),
         num_train=_size_of_mask(folder, "train"),
         num_valid=_size_of_mask(folder, "valid"),
-        rates_chart=rate_bars(rates, "success by checkpoint"),
-        reasons_chart=count_bars(dict(reasons.most_common()), {}, "failed episodes by reason"),
+        rates_chart=for_each_window(lambda width: rate_bars(rates, "success by checkpoint", width)),
+        reasons_chart=for_each_window(
+            lambda width: count_bars(dict(reasons.most_common()), {}, "failed episodes by reason", width=width)
+        ),
         checkpoints=[_checkpoint(result) for result in results],
         evaluation_media=_videos(folder, results),
         looks=_looks(evaluation),

@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.report.charts import (
     GRID,
     INK,
     MUTED,
+    NARROW,
     SMALL,
     WIDTH,
     Canvas,
@@ -43,15 +44,19 @@ _MAX_DOTS = 400
 _NUM_LENGTH_BINS = 24
 
 
-def progress(stages: list[Stage], colors: Mapping[str, str], label: str) -> str:
+def progress(stages: list[Stage], colors: Mapping[str, str], label: str, width: float = WIDTH) -> str:
     """Draw the flow of trials from stage to stage and return the SVG element.
 
-    The height of the flow is the number of trials. Failed trials leave it as bands that bend down, one per reason.
+    The height of the flow is the number of trials. Failed trials leave it as bands that bend down, one per reason. A narrow
+    chart has a bar per stage, with the failed trials that it lost below.
 
     Args:
         colors: failure reason -> color.
         label: description for screen readers.
+        width: `WIDTH` or `NARROW` [px].
     """
+    if width <= NARROW:
+        return _stage_bars(stages, colors, label)
     total, left, right = max(stages[0].count, 1), 4.0, 100.0
     step = (WIDTH - left - right - _NODE) / (len(stages) - 1)
     lists = []
@@ -76,6 +81,26 @@ def progress(stages: list[Stage], colors: Mapping[str, str], label: str) -> str:
             )
             sheet.text(x, _FLOW_TOP - 26, shorten(stage.title, int(step / 8)), weight="bold", size=10)
             sheet.text(x, _FLOW_TOP - 9, f"{stage.count}  ({stage.count / total:.0%})", color=MUTED)
+        return board.svg(label)
+
+
+def _stage_bars(stages: list[Stage], colors: Mapping[str, str], label: str) -> str:
+    total, row = max(stages[0].count, 1), 42.0
+    lists = [_loss_lines(stage.lost, NARROW - 14, colors) for stage in stages]
+    with canvas(NARROW, row * len(stages) + _LOSS_ROW * sum(map(len, lists))) as board:
+        sheet, top = board.sheet(), 0.0
+        for stage, lines in zip(stages, lists, strict=True):
+            sheet.text(0, top + 12, shorten(stage.title, 24), weight="bold", size=10, va="center_baseline")
+            figures = f"{stage.count}  ({stage.count / total:.0%})"
+            sheet.text(NARROW - 2, top + 12, figures, color=MUTED, ha="right", va="center_baseline")
+            length = max((NARROW - 2) * stage.count / total, 1.0)
+            bar = _rectangle(sheet, 0, top + 22, length, 12, GOOD if stage is stages[-1] else INK)
+            board.add_tooltip(bar, f"{stage.title}: {stage.count}")
+            for index, (text, color) in enumerate(lines):
+                y = top + row + _LOSS_ROW * (index + 0.2)
+                sheet.text(14, y, text, size=SMALL, va="center_baseline")
+                _rectangle(sheet, 0, y - 5, 9, 9, color or "none")
+            top += row + _LOSS_ROW * len(lines)
         return board.svg(label)
 
 
@@ -134,11 +159,15 @@ def _rectangle(axes: "Axes", x: float, y: float, width: float, height: float, co
     return axes.add_patch(Rectangle((x, y), width, height, facecolor=color, **{"linewidth": 0, **options}))
 
 
-def placement(records: RunRecords, object_id: int, colors: Mapping[str, str]) -> str:
+def placement(records: RunRecords, object_id: int, colors: Mapping[str, str], width: float = WIDTH) -> str:
     """Draw success over the initial position and yaw of an object and return the SVG element.
 
     It is empty if position and yaw are the same in all trials. The map is seen from above with the robot at the bottom:
-    x points up, y to the left. Each dot is a failed trial.
+    x points up, y to the left. Each dot is a failed trial. In a narrow chart, the ring of the yaw is below the map.
+
+    Args:
+        colors: failure reason -> color.
+        width: width of the window's charts, `WIDTH` or `NARROW` [px].
     """
     places, yaws = place_bins(records, object_id), yaw_bins(records, object_id)
     if places is None and yaws is None:
@@ -147,12 +176,15 @@ def placement(records: RunRecords, object_id: int, colors: Mapping[str, str]) ->
     if places is not None:
         extent_x, extent_y = (np.ptp(edges) for edges in places.edges)
         tall = max(side * min(extent_x / extent_y, 1.0), tall)
-    with canvas(484, tall + 56) as board:
+    is_narrow, foot = width <= NARROW, tall + 56 if places is not None else 0.0
+    size = (NARROW, foot + (140 if yaws is not None else 0)) if is_narrow else (484.0, tall + 56)
+    ring = (58 + (side - 94) / 2, foot + 18) if is_narrow else (362.0, 36.0)
+    with canvas(*size) as board:
         if places is not None:
             _place_map(board, board.axes(58, 8, side, tall), places)
             _failure_dots(board, records, object_id, colors)
         if yaws is not None:
-            _yaw_ring(board, board.axes(362, 36, 94, 94, projection="polar"), yaws)
+            _yaw_ring(board, board.axes(*ring, 94, 94, projection="polar"), yaws)
         return board.svg(f"success by the initial placement of {name}")
 
 
@@ -208,23 +240,33 @@ def _yaw_ring(board: Canvas, axes: Any, bins: Bins) -> None:
     axes.text(0, 0, "yaw", ha="center", va="center", color=MUTED)
 
 
-def tracking_errors(records: RunRecords) -> str:
+def tracking_errors(records: RunRecords, width: float = WIDTH) -> str:
     """Draw the tracking error of each subtask, in successful and in failed trials, and return the SVG element.
 
-    Bars show the mean error; lines extend to the 95th percentile of the largest errors of the trials.
+    Bars show the mean error; lines extend to the 95th percentile of the largest errors of the trials. In a narrow chart, the
+    angles are below the distances.
+
+    Args:
+        width: `WIDTH` or `NARROW` [px].
     """
     subtasks = [subtask for row in records.subtasks for subtask in row]
     names = [f"{each.eef_name}: {each.title}" if len(records.subtasks) > 1 else each.title for each in subtasks]
-    left, width, gap, row = 170.0, 300.0, 118.0, 42.0
+    is_narrow, row = width <= NARROW, 42.0
+    left, extent, gap = (88.0, 150.0, 0.0) if is_narrow else (170.0, 300.0, 118.0)
+    tall = row * len(subtasks)
+    below = tall + 52 if is_narrow else 0.0
     panels = (("distance to the target [mm]", 0, 1000.0), ("angle to the target [°]", 2, 180 / np.pi))
-    with canvas(WIDTH, 74 + row * len(subtasks)) as board:
+    with canvas(width, 74 + tall + below) as board:
         for panel, (title, column, factor) in enumerate(panels):
-            axes = board.axes(left + panel * (width + gap), 40, width, row * len(subtasks))
+            x = left if is_narrow else left + panel * (extent + gap)
+            axes = board.axes(x, 40 + panel * below, extent, tall)
             axes.set(ylim=(len(subtasks) - 0.5, -0.5), yticks=range(len(subtasks)))
-            axes.set_yticklabels([shorten(name, 24) for name in names] if panel == 0 else [], color=INK)
+            labels = [shorten(name, 12 if is_narrow else 24) for name in names]
+            axes.set_yticklabels(labels if panel == 0 or is_narrow else [], color=INK)
             axes.tick_params(axis="y", length=0, pad=8)
             axes.set_title(title, color=INK, size=9.5, pad=8)
             axes.xaxis.tick_top()
+            axes.locator_params(axis="x", nbins=4 if is_narrow else 8)
             axes.tick_params(axis="x", length=0)
             axes.spines[["left", "bottom"]].set_visible(False)
             axes.grid(axis="x")
@@ -232,7 +274,7 @@ def tracking_errors(records: RunRecords) -> str:
                 for offset, errors, color in zip((-0.17, 0.17), _errors(records, subtask, column), (GOOD, BAD), strict=True):
                     _error_bar(board, axes, index + offset, factor * errors, color)
             axes.set_xlim(left=0)
-        _outcome_legend(board, left, 60 + row * len(subtasks))
+        _outcome_legend(board, left, 60 + tall + below)
         return board.svg("tracking error by subtask")
 
 
@@ -268,26 +310,30 @@ def _outcome_legend(board: Canvas, x: float, y: float) -> None:
         sheet.text(x + 100 * index + 17, y, name, va="center_baseline", size=SMALL)
 
 
-def episode_lengths(records: RunRecords, step_dt: float) -> str:
+def episode_lengths(records: RunRecords, step_dt: float, width: float = WIDTH) -> str:
     """Draw a histogram of episode lengths, failed trials above successful ones, and return the SVG element.
 
     Args:
         step_dt: duration of a step [s].
+        width: `WIDTH` or `NARROW` [px].
     """
     low, high = int(records.length.min()), int(records.length.max()) + 1
-    width = max(ceil((high - low) / _NUM_LENGTH_BINS), 1)
-    edges = np.arange(low, high + width, width)
+    is_narrow = width <= NARROW
+    span = max(ceil((high - low) / _NUM_LENGTH_BINS), 1)
+    edges = np.arange(low, high + span, span)
     counts = [np.histogram(records.length[mask], edges)[0] for mask in (records.success, ~records.success)]
-    with canvas(WIDTH, 240) as board:
-        axes = board.axes(56, 10, WIDTH - 240, 184)
+    with canvas(width, 240) as board:
+        axes = board.axes(54, 30, width - 62, 164) if is_narrow else board.axes(56, 10, width - 240, 184)
         bases = (np.zeros_like(counts[0]), counts[0])
         for name, color, count, base in zip(("succeeded", "failed"), (GOOD, BAD), counts, bases, strict=True):
-            bars = axes.bar(edges[:-1], count, 0.94 * width, base, align="edge", color=color, label=name)
+            bars = axes.bar(edges[:-1], count, 0.94 * span, base, align="edge", color=color, label=name)
             for bar, number, start in zip(bars, count, edges, strict=False):
-                board.add_tooltip(bar, f"{number} {name}, {start} to {counted(int(start + width) - 1, 'step')}")
-        axes.locator_params(axis="both", integer=True)
+                board.add_tooltip(bar, f"{number} {name}, {start} to {counted(int(start + span) - 1, 'step')}")
+        axes.locator_params(axis="both", integer=True, nbins=5 if is_narrow else 9)
         axes.set(xlabel=f"steps of {step_dt:g} s", ylabel="trials")
         axes.grid(axis="y")
         axes.spines["left"].set_color(GRID)
-        add_legend(axes, axes.containers, ["succeeded", "failed"], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        corner: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+        above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 0.98), "ncols": 2}
+        add_legend(axes, axes.containers, ["succeeded", "failed"], **(above if is_narrow else corner))
         return board.svg("episode lengths")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from isaaclab_mimic_ext.learn.results import wilson_interval
-from isaaclab_mimic_ext.report.charts import FEW_TRIALS, colors_of, count_bars, rate_color
+from isaaclab_mimic_ext.report.charts import FEW_TRIALS, colors_of, count_bars, for_each_window, rate_color
 from isaaclab_mimic_ext.report.pages import render
 from isaaclab_mimic_ext.report.pictures import Pictures
 from isaaclab_mimic_ext.report.run_charts import episode_lengths, placement, progress, tracking_errors
@@ -79,16 +79,18 @@ def render_run_page(
             "num_more_demos": max(int(records.success.sum()) - _MAX_ROWS, 0),
             "meshes": {name: _mesh_rows(counts) for name, counts in mesh_counts(records).items()},
             "arms": [_arm(records, eef, colors) for eef in range(len(records.subtasks))],
-            "reasons_chart": count_bars(reasons, colors, "failed trials by reason", len(records)),
+            "reasons_chart": for_each_window(
+                lambda width: count_bars(reasons, colors, "failed trials by reason", len(records), width)
+            ),
             "colors": colors,
             "no_pictures": no_pictures,
             "failures": _failures(records, reasons, colors, pictures or {}),
-            "placements": [
-                (name, chart) for index, name in enumerate(records.objects) if (chart := placement(records, index, colors))
-            ],
+            "placements": _placements(records, colors),
             "scale": ", ".join(rate_color(step / 20) for step in range(21)),
-            "tracking_chart": tracking_errors(records),
-            "lengths_chart": episode_lengths(records, float(records.facts["trials"]["step_dt"])),
+            "tracking_chart": for_each_window(lambda width: tracking_errors(records, width)),
+            "lengths_chart": for_each_window(
+                lambda width: episode_lengths(records, float(records.facts["trials"]["step_dt"]), width)
+            ),
         }
     return render("run.html", **context)
 
@@ -136,13 +138,23 @@ def _mesh_rows(counts: Sequence[MeshCount]) -> list[tuple[str, str, str]]:
     ]
 
 
+def _placements(records: RunRecords, colors: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Name and chart of each object whose placement varies."""
+    charts = [
+        (name, for_each_window(lambda width, index=index: placement(records, index, colors, width)))  # type: ignore[misc]
+        for index, name in enumerate(records.objects)
+    ]
+    return [(name, chart) for name, chart in charts if chart]
+
+
 def _arm(records: RunRecords, eef: int, colors: Mapping[str, str]) -> dict[str, Any]:
     """Progress chart and table of source demos of one end effector; its name is empty if it is the only one."""
     subtasks = records.subtasks[eef]
     name = subtasks[0].eef_name
+    stages, label = stages_of(records, eef), f"progress of {name} by subtask"
     return {
         "name": name if len(records.subtasks) > 1 else "",
-        "progress": progress(stages_of(records, eef), colors, f"progress of {name} by subtask"),
+        "progress": for_each_window(lambda width: progress(stages, colors, label, width)),
         "sources": _sources(records, subtasks),
     }
 

@@ -14,7 +14,7 @@ import numpy as np
 from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.errors import MimicError, OutputError, SourceDataError
 from isaaclab_mimic_ext.learn.results import wilson_interval
-from isaaclab_mimic_ext.report.charts import EMPTY, colors_of, rate_color, text_color
+from isaaclab_mimic_ext.report.charts import EMPTY, FEW_TRIALS, colors_of, rate_color, text_color
 from isaaclab_mimic_ext.run.progress_file import ENDED, RUNNING
 from isaaclab_mimic_ext.run.result import INTERRUPTED
 from isaaclab_mimic_ext.run.run_state import FINISHED, IN_PROGRESS, UNFINISHED, WRITING, counted_records, state_of
@@ -203,7 +203,8 @@ def _place(name: str, bins: Bins | None) -> dict[str, Any]:
         [_cell(int(trials), int(successes)) for trials, successes in zip(*rows, strict=True)]
         for rows in zip(bins.trials, bins.successes, strict=True)
     ]
-    return {"object": name, "edges": [[round(float(edge), 4) for edge in edges] for edges in bins.edges], "cells": cells}
+    edges = [[round(float(edge), 4) for edge in edges] for edges in bins.edges]
+    return {"object": name, "edges": edges, "cells": cells, "few": FEW_TRIALS}
 
 
 def _cell(trials: int, successes: int) -> dict[str, Any]:

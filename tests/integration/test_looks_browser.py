@@ -63,3 +63,14 @@ def test_text_of_written_pages_is_legible(name: str, scheme: str, browser: Brows
         assert size_of_text >= LEAST_SIZE, text
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "charts scroll in their own boxes"
     browser.close_pages()
+
+
+@pytest.mark.parametrize("width", [390, 800, 1280])
+def test_charts_of_a_report_are_in_sight_without_scrolling(width: int, browser: Browser, folder: Path) -> None:
+    page = browser.page((folder / "report.html").as_uri(), width, 844, width < 700)
+    page.wait_for("document.readyState === 'complete'")
+    hidden = "[...document.querySelectorAll('.wide')].filter((box) => box.scrollWidth > box.clientWidth + 1).length"
+    assert page.evaluate(hidden) == 0
+    shown = page.evaluate("[...document.querySelectorAll('svg')].filter((chart) => chart.clientWidth).length")
+    assert 2 * shown == page.evaluate("document.querySelectorAll('svg').length"), "one of each chart's two sizes is shown"
+    browser.close_pages()

@@ -131,20 +131,31 @@ def test_page_shows_counts_reasons_and_pictures_of_failures(run: RunFolder, reco
     assert len(pictures) == sum(min(count, 2) for count in count_reasons(records).values())
     for source in pictures:
         assert base64.b64decode(source.partition("base64,")[2]).startswith(b"\xff\xd8\xff")
-    assert sum(tag == "video" for tag, _ in parser.found) == len(pictures)
+    posters = [attributes["poster"] or "" for tag, attributes in parser.found if tag == "video"]
+    assert len(posters) == len(pictures)
+    for poster in posters:
+        assert base64.b64decode(poster.partition("base64,")[2]).startswith(b"\xff\xd8\xff"), (
+            "an unplayed clip shows its start"
+        )
 
 
 def test_charts_show_all_stages_reasons_and_failed_trials(run: RunFolder, records: RunRecords) -> None:
     page = write_page(run, pictures=False)
-    progress, reasons, *places = charts_of(page)
+    charts = charts_of(page)
+    assert len(charts) % 2 == 0, "each chart is drawn for wide and for narrow windows"
+    for progress, reasons, *places in (charts[::2], charts[1::2]):
+        check_charts(records, progress, reasons, places[0])
+    assert page == write_page(run, pictures=False), "equal runs must have equal pages"
+
+
+def check_charts(records: RunRecords, progress: str, reasons: str, places: str) -> None:
     attained = [int(records.attained(subtask).sum()) for subtask in records.subtasks[0]]
     for title, count in zip(("trials", "reach", "grasp", "lift", "place"), (NUM_TRIALS, *attained), strict=True):
         assert f"<title>{title}: {count}</title>" in progress
     for reason, count in count_reasons(records).items():
         assert f"<title>{reason}: {count}</title>" in reasons
     for trial, reason in zip(records.trials[~records.success], records.reason[~records.success], strict=True):
-        assert f"<title>trial {trial}: {reason}</title>" in places[0]
-    assert page == write_page(run, pictures=False), "equal runs must have equal pages"
+        assert f"<title>trial {trial}: {reason}</title>" in places
 
 
 def test_names_from_files_are_escaped_everywhere_in_the_page(records: RunRecords) -> None:

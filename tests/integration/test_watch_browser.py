@@ -112,6 +112,7 @@ def test_ended_run_offers_its_trials_and_keys_play_them(browser: Browser, server
     page.evaluate(f"studio.select('watch'), {TAB}.run.failed = {json.dumps(runs)}, {TAB}.refresh()")
     page.press("Escape")
     page.wait_for(f"!{TAB}.motion && {CARD}.checkVisibility()")
+    assert "Pale cells: fewer than 5 trials." in page.evaluate("document.querySelector('#map figcaption').textContent")
     page.evaluate(f"document.querySelector('.places [data-trial=\"{failed[-1]}\"]').dispatchEvent(new Event('click'))")
     page.wait_for(f"{TAB}.motion?.trial === {failed[-1]}")
     page.wait_for(f"document.querySelector('.played')?.dataset.played === '{failed[-1]}'")

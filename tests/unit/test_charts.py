@@ -1,11 +1,13 @@
 """Charts and pages: equal inputs give equal bytes, all text is shown and escaped, and no display is needed."""
 
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, Episode
 from isaaclab_mimic_ext.report.charts import (
+    NARROW,
     PALETTE,
     canvas,
     colors_of,
@@ -42,6 +45,17 @@ def test_equal_charts_have_equal_bytes_and_different_charts_share_no_id() -> Non
     other = rate_bars([("a", 0.5, 0.4, 0.6)], "success")
     ids = [{e.get("id") for e in ElementTree.fromstring(svg).iter() if e.get("id")} for svg in (first, other)]
     assert not ids[0] & ids[1]
+
+
+def test_bars_for_narrow_windows_have_names_and_figures_above_bars_of_proportional_lengths() -> None:
+    svg = count_bars({"never grasped": 20, "dropped": 5}, {}, "failed trials", 100, NARROW)
+    assert {"never grasped", "20  (20.0% of the trials)", "dropped", "5  (5.0% of the trials)"} <= set(texts(svg))
+    root = ElementTree.fromstring(svg)
+    bars = [group.findall("path")[0].get("d") for group in root.iter("g") if group.find("title") is not None]
+    long, short = (np.ptp([float(x) for x in re.findall(r"[ML] ([\d.]+) ", str(bar))]) for bar in bars)
+    assert long > 150 and long == pytest.approx(4 * short, rel=0.01)
+    rates = rate_bars([("last epoch", 0.5, 0.4, 0.6)], "success", NARROW)
+    assert {"last epoch", "50.0 % (40.0 to 60.0)"} <= set(texts(rates))
 
 
 def test_chart_uses_the_theme_of_the_page_and_has_a_label() -> None:

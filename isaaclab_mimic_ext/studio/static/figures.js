@@ -60,7 +60,7 @@ export function reasonBars({ reasons, trials }, chosen, choose) {
 // Success by the initial place of an object, seen from above: x is up, y is to the left, as seen from the robot. Dots are
 // failed trials; the trial that is played (null without one) has a ring.
 export function placeMap({ places, reasons }, index, failed, played, play) {
-  const { object, edges: [xs, ys], cells } = places[index];
+  const { object, edges: [xs, ys], cells, few } = places[index];
   const [width, height] = [ys.at(-1) - ys[0], xs.at(-1) - xs[0]];
   const size = [100, Math.min(100, Math.max(45, (100 * height) / width))];
   const at = (x, y) => [(size[0] * (ys.at(-1) - y)) / width, (size[1] * (xs.at(-1) - x)) / height];
@@ -87,6 +87,6 @@ export function placeMap({ places, reasons }, index, failed, played, play) {
     mark.append(text, ring(4, EDGE, 3.4), ring(4, "#ffd166", 1.7));
     map.append(mark);
   }
-  const caption = `Success [%] by the place of ${object} at the start, from above, with the robot at the bottom: x ${xs[0]} to ${xs.at(-1)} m, y ${ys[0]} to ${ys.at(-1)} m. Dots: failed trials.${played?.places ? ` Ring: trial ${played.trial}, which is played.` : ""}`;
+  const caption = `Success [%] by the place of ${object} at the start, from above, with the robot at the bottom: x ${xs[0]} to ${xs.at(-1)} m, y ${ys[0]} to ${ys.at(-1)} m. Pale cells: fewer than ${few} trials. Dots: failed trials.${played?.places ? ` Ring: trial ${played.trial}, which is played.` : ""}`;
   return element("figure", {}, map, element("figcaption", { text: caption }));
 }
