@@ -29,6 +29,7 @@ from isaaclab_mimic_ext.task.robot import RobotCfg
 
 _OF_ONE_PATH = (
     *("inspect_dataset", "show_demo", "validate_dataset", "replay_demos", "regenerate", "report", "watch", "sweep_report"),
+    "import_config",
 )
 """Commands that accept the path of their input without the name of its field: `mimic report run`."""
 _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.", "camera_cfgs")
