@@ -101,7 +101,8 @@ def annotate_file(
             f"{input_file}: {counted(len(recorded), 'demo was', 'demos were')} rejected (reasons above); no file was written"
         )
     own = {ANNOTATED_FROM: Path(input_file).name, ANNOTATED_DEMOS: contents_as_text(contents)}
-    attributes = {**read_provenance(input_file), **own}
+    # Without the number of attempts of the recording: the file of the same demos and marks must stay the same.
+    attributes = {name: value for name, value in {**read_provenance(input_file), **own}.items() if name != "num_attempts"}
     file_options = attributes, options.compression, options.format_version, overwrite
     env_args = _env_args(env, input_file)
     with write_errors(output, errors=HDF5_ERRORS):

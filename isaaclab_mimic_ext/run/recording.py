@@ -203,12 +203,12 @@ def _existing_folder(folder: Path) -> Iterator[None]:
 
 def _obstacle(file: h5py.File, datasets: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:
     """Reason and remedy if a dataset cannot be continued: demos or masks would be lost, or demos would differ; else None."""
-    if not _is_recording(data := file.get("data")):
+    if _is_annotated(data := file.get("data")):
+        return "is annotated", "continue the file that was annotated"
+    if not _is_recording(data):
         reason = "is not a recording of `mimic record`"
         return reason, "use another output_file, or overwrite=true"
     demos = list(data.values())
-    if any("obs/datagen_info" in demo for demo in demos):
-        return "is annotated", "continue the file that was annotated"
     if attribute(data, "merged_from") is not None or len({int(demo.attrs["trial"]) for demo in demos}) < len(demos):
         return "is merged", "continue one of the merged files"
     if "mask" in file:
@@ -219,6 +219,13 @@ def _obstacle(file: h5py.File, datasets: Mapping[str, tuple[int, ...]]) -> tuple
             reason = f"contains different datasets than this recording would add ({listed(names)})"
             return reason, "use the task with which it was recorded, or another output_file"
     return None
+
+
+def _is_annotated(data: Any) -> bool:
+    """Return whether a demo in the group `data` of a file, None if there is none, has the poses that `annotate` adds."""
+    return isinstance(data, h5py.Group) and any(
+        isinstance(demo, h5py.Group) and "obs/datagen_info" in demo for demo in data.values()
+    )
 
 
 def _is_recording(data: Any) -> bool:

@@ -300,6 +300,16 @@ def test_demos_that_the_marks_leave_out_are_not_annotated(recorded, tmp_path, ca
         annotate(recorded, tmp_path / "none.hdf5", marks)
 
 
+def test_attempts_without_a_demo_do_not_change_the_annotated_file(recorded, tmp_path):
+    annotate(recorded, tmp_path / "before.hdf5")
+    longer = tmp_path / recorded.name
+    longer.write_bytes(recorded.read_bytes())
+    with h5py.File(longer, "r+") as file:
+        file["data"].attrs["num_attempts"] = 100
+    annotate(longer, tmp_path / "after.hdf5")
+    assert (tmp_path / "before.hdf5").read_bytes() == (tmp_path / "after.hdf5").read_bytes()
+
+
 def test_marks_of_a_different_recording_are_refused(recorded, tmp_path):
     marks = write_marks(tmp_path / "marks.yaml", "demo_1: {term: {reach: 30}, actions: sha256:0123456789abcdef}")
     with pytest.raises(SourceDataError, match=r"marks\.yaml: demo_1: belongs to a different demo of this name"):
