@@ -247,6 +247,11 @@ class RunStore:
         with reading():
             return Outcomes(*np.array(found, dtype=np.int64).reshape(-1, 2).T)
 
+    def num_successes(self) -> int:
+        """Number of trials that ended with success."""
+        query = "SELECT COUNT(*) FROM trials WHERE reason = ?"
+        return int(self._database.execute(query, (SUCCEEDED,)).fetchone()[0])
+
     def records(self) -> Iterator[TrialRecord]:
         """Yield the record of every ended trial, in the order of their numbers.
 

@@ -1,10 +1,12 @@
 """Results of the steps, from the output of their commands: last lines, the verdict of a check, files that a run draws."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from isaaclab_mimic_ext.run.session import WATCH_HINT, RunFolder
+from isaaclab_mimic_ext.errors import MimicError
+from isaaclab_mimic_ext.run.session import WATCH_HINT, RunFolder, opened_store, stored_result
 from isaaclab_mimic_ext.texts import counted
 
 _REPORT_LINES = 200
@@ -91,6 +93,23 @@ def drawing_of(run: RunFolder) -> tuple[str, str, float | None]:
     share = None if last["done"] is None else int(last["done"]) / int(last["total"])
     number = f"{files.index(last['name']) + 1} of {len(files)}"
     return f"drawing {last['name']}, {number}", f"drawing {number}", share
+
+
+def num_demos_of(run: RunFolder, progress: Mapping[str, Any]) -> int:
+    """Number of demos of a run, as the tab Watch counts them: in its store, until its result is known.
+
+    Args:
+        progress: content of `progress.json`, which is up to 10 s old; its number is returned if there is no store.
+    """
+    written = int(progress.get("successes") or 0)
+    if not run.store.is_file():
+        return written
+    try:
+        with opened_store(run.store, read_only=True) as store:
+            result = stored_result(store.facts())
+            return store.num_successes() if result is None or result.is_interrupted else result.num_successes
+    except MimicError:  # The run creates its store.
+        return written
 
 
 def text_of(path: Path) -> str:
