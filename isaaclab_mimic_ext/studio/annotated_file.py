@@ -1,4 +1,4 @@
-"""The annotated file of a session: its number of demos, and whether the recording or its marks have changed since."""
+"""The annotated file of a session: its number of demos, and how the recording and its marks differ from it."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ class AnnotatedFile:
     Files that have not changed are not read again.
 
     Args:
-        folder: folder of the session; the annotated file must exist when a method is called.
+        folder: folder of the session; the annotated file must exist when a method is called, except for `is_all_left_out`.
     """
 
     def __init__(self, folder: StudioFolder):
@@ -59,8 +59,22 @@ class AnnotatedFile:
             marks = self._read_marks()
         except MimicError as error:
             return str(error)
-        actions = {demo.name: demo.actions for demo in self._recording.demos.values() if not demo.fault}
+        actions = self._actions
         return change_of(self._contents, contents_of(actions, marks)) if actions else ""
+
+    def is_all_left_out(self) -> bool:
+        """Return whether the marks leave out all demos of the recording; False if they cannot be read."""
+        try:
+            self._recording.update()
+            left_out = {name for name, marks in self._read_marks().items() if marks.leave_out}
+        except MimicError:
+            return False
+        return bool(self._actions) and left_out.issuperset(self._actions)
+
+    @property
+    def _actions(self) -> dict[str, str]:
+        """Digest of the actions of each demo of the recording."""
+        return {demo.name: demo.actions for demo in self._recording.demos.values() if not demo.fault}
 
     def _read(self) -> None:
         path = self._folder.annotated

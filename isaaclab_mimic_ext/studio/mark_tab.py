@@ -67,6 +67,11 @@ class MarkTab(Tab, JobReports):
         """Return whether the tab writes the annotated file."""
         return bool(self._annotation["state"] == "running")
 
+    @property
+    def _is_all_left_out(self) -> bool:
+        usable = [demo.name for demo in self._demos.demos.values() if not demo.fault]
+        return bool(usable) and all(self._file.marks.get(name, DemoMarks()).leave_out for name in usable)
+
     # Thread of the jobs
 
     def found_demos(self) -> None:
@@ -225,6 +230,8 @@ class MarkTab(Tab, JobReports):
             raise Refusal(str(error)) from error
         self.is_annotated = False
         self.publish({"event": "marks", "demo": demo.name, "marks": _as_json(marks), "revision": self._file.revision})
+        if self._annotation["state"] == "failed":  # It was about the marks before.
+            self._show_annotation("none", "", {})
         self._judge(demo.name)
         return self._file.revision
 
@@ -240,6 +247,8 @@ class MarkTab(Tab, JobReports):
             raise Refusal(f"the recording has not ended; end it {where}, then write the annotated file")
         if self._file.fault:
             raise Refusal(self._file.fault)
+        if self._is_all_left_out:
+            raise Refusal("all demos are left out; use at least one of them")
         if not isinstance(overwrite := message.get("overwrite", False), bool):
             raise Refusal("overwrite: must be true or false")
         output = self._settings.output_file

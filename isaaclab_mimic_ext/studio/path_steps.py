@@ -22,6 +22,7 @@ from isaaclab_mimic_ext.studio.path_results import (
     SUMMARY,
     drawing_of,
     last_lines,
+    num_demos_of,
     result_of,
     short_verdict,
     text_of,
@@ -214,7 +215,10 @@ class PathFiles:
             fault = "the recording runs; end it first (Save and end, on the tab Record)"
         elif not folder.raw.is_file():
             fault = "no demo is recorded; record demos first"
-        step = StepState(MARK, command=command, fault=fault, first=RECORD if fault else "", replaces=replaces)
+        first = RECORD if fault else ""
+        if not fault and marks and self._annotated.is_all_left_out():
+            fault = "all demos are left out; use at least one of them, on the tab Mark"
+        step = StepState(MARK, command=command, fault=fault, first=first, replaces=replaces)
         if not replaces:
             return step
         figure = self._annotated.num_demos
@@ -242,6 +246,7 @@ class PathFiles:
 
     def _generate(self, count: int, for_policy: bool) -> StepState:
         folder, progress = self.folder, _json(self.folder.run / "progress.json")
+        progress |= {"successes": num_demos_of(RunFolder(folder.run), progress)} if progress else {}
         is_old = _is_newer(folder.annotated, folder.run / "config.yaml") and self._source_of_run() != self._annotated.digest
         is_finished = progress.get("stop_reason") == TARGET_REACHED and folder.generated.is_file()
         is_same = progress.get("target") == count and self.is_for_policy() == for_policy

@@ -580,6 +580,44 @@ def test_path_is_taken_with_enter_from_the_end_of_the_recording(checking: tuple[
     assert page.evaluate("window.isStarted")
 
 
+def test_tab_that_is_clicked_closes_the_card_of_a_step_and_leaves_enter_to_the_page(
+    checking: tuple[Page, Recording, Path],
+) -> None:
+    page, _, _ = checking
+    ended = {"phase": "done", "demos": [{"num_steps": 9, "start": {}}], "num_wanted": 1, "reason": "1 demo is in raw.hdf5"}
+    page.evaluate(f"{TAB}.state = {{...{TAB}.state, ...{json.dumps(ended)}}}, {TAB}.refresh()")
+    click(page, "[data-step=generate]")
+    for tab in ("watch", "record"):
+        page.click(f"[data-tab={tab}]")
+        assert page.evaluate("studio.shown") == tab
+        assert page.evaluate(seen("#path_card h2")) is None
+        assert page.evaluate("document.activeElement === document.body")
+    page.press("Enter")
+    assert page.evaluate(seen("#path_card h2")) == "Check"
+    page.press("Escape")
+    page.evaluate("document.querySelector('[data-tab=watch]').focus()")
+    page.press("Enter")
+    assert page.evaluate("[studio.shown, document.activeElement.dataset.tab]") == ["watch", "watch"], "by keyboard"
+
+
+def test_reason_of_a_step_that_is_out_of_date_continues_its_sentence(checking: tuple[Page, Recording, Path]) -> None:
+    page, _, _ = checking
+    old = {"state": "old", "figure": "3 demos", "reason": "the marks of demo_0 have changed since"}
+    page.evaluate(f"{PATH}.open('mark'), {PATH}.refreshCard({{...{PATH}.steps[1], ...{json.dumps(old)}}})")
+    assert page.evaluate(STATE) == "out of date: 3 demos; the marks of demo_0 have changed since"
+
+
+def test_demos_for_a_policy_are_a_thousand_unless_a_number_is_typed(checking: tuple[Page, Recording, Path]) -> None:
+    page, _, _ = checking
+    page.evaluate("studio.order({ tab: 'path', do: 'count', count: 150 })")
+    page.wait_for("document.getElementById('path_count').value === '150'")
+    click(page, "[data-step=generate]")
+    click(page, "#path_for_policy")
+    page.wait_for(f"{COMMAND}.includes('num_trials=1000 generation=policy')")
+    click(page, "#path_for_policy")
+    page.wait_for(f"{COMMAND}.includes('num_trials=100')")
+
+
 def test_end_without_a_demo_offers_to_record_with_enter_and_escape_asks_without_saving(
     checking: tuple[Page, Recording, Path],
 ) -> None:
@@ -610,9 +648,9 @@ RUNNING = """(() => {
   const step = { ...path.steps.find(({ name }) => name === "generate"), state: "running", ...texts };
   path.steps = path.steps.map((each) => (each.name === "generate" ? step : each));
   watch.run = { ...watch.run, state: "in progress", successes: 6, target: 9, target_unit: "demos" };
-  const shown = path.shortOf(step);
+  const shown = [path.shortOf(step), path.figureOf(step)];
   studio.select("record");
-  return [shown, path.shortOf(step), path.shortOf({ ...step, name: "mark" })];
+  return [...shown, path.figureOf(step), path.shortOf(step), path.shortOf({ ...step, name: "mark" })];
 })()"""
 
 
@@ -620,7 +658,8 @@ def test_strip_counts_what_the_tab_watch_counts(checking: tuple[Page, Recording,
     page, _, _ = checking
     click(page, "[data-tab=watch]")
     page.wait_for("studio.tabs.get('watch').run")
-    assert page.evaluate(RUNNING) == ["6 of 9 demos", "7 of 9 demos", "7 of 9 demos"]
+    strip, card, later = "6 of 9 demos", "6 of 9 demos, 4 s left", "7 of 9 demos"
+    assert page.evaluate(RUNNING) == [strip, card, f"{later}, 4 s left", later, later]
 
 
 def test_end_of_a_step_leads_to_the_next_one_on_each_tab(checking: tuple[Page, Recording, Path]) -> None:
@@ -633,6 +672,13 @@ def test_end_of_a_step_leads_to_the_next_one_on_each_tab(checking: tuple[Page, R
     page.wait_for(f"{PATH}.running.includes('check')")
     go.touch()
     page.wait_for(f"{seen('#news_text')} === 'The demos are checked: 0 errors, 0 warnings, 1 note.'")
+    shown = page.evaluate(f"{PATH}.steps.map(({{ name, state }}) => ({{ name, state }}))")
+    record = f"{PATH}.steps.find(({{ name }}) => name === 'record').state"
+    page.evaluate(f"{record} = 'running', {PATH}.dropNews({{ record: 'running' }})")
+    assert page.evaluate(seen("#news")), shown
+    page.evaluate(f"{PATH}.dropNews({{ record: 'done' }})")
+    assert page.evaluate(seen("#news")) is None, "demos are recorded again"
+    page.evaluate(f"{record} = 'done', {PATH}.news.hidden = false")
     click(page, "#news_next")
     assert page.evaluate(seen("#path_card h2")) == "Generate"
     assert page.evaluate(seen("#news")) is None

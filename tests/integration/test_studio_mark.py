@@ -330,6 +330,16 @@ def test_file_is_not_written_by_two_programs_and_is_out_of_date_after_a_change(p
     assert not tab.is_annotated
 
 
+def test_file_without_demos_is_refused_and_a_failure_is_forgotten_after_a_change(page: MarkPage, person: MarkPerson) -> None:
+    for name in ("demo_0", "demo_1"):
+        assert person.mark(name, leave_out=True) is None
+    assert person.order("annotate", overwrite=False) == "all demos are left out; use at least one of them"
+    page.marking.tab.annotation_failed("no")
+    person.wait_for(lambda: person.state["annotation"]["state"] == "failed")
+    assert person.mark("demo_1") is None
+    person.wait_for(lambda: person.state["annotation"]["state"] == "none")
+
+
 def test_tab_without_a_second_environment_reads_signals_from_states_and_leaves_the_file_to_the_path(page: MarkPage) -> None:
     """A process starts Isaac Lab once."""
     marking = make_marking(page.settings, page.env, None)

@@ -143,6 +143,35 @@ def test_enter_after_a_click_on_a_demo_does_the_next_thing(page: Page) -> None:
     page.wait_for(f"{TAB}.countOf('demo_1') === 3")
 
 
+BLUE = "[...document.querySelectorAll('.primary')].filter((each) => each.checkVisibility()).map(({ id }) => id)"
+
+
+def test_last_demo_is_not_left_out_and_only_the_button_of_enter_is_blue(page: Page) -> None:
+    leave = "document.getElementById('leave_out').textContent"
+    assert page.evaluate(leave) == "Leave out this demo (L)"
+    page.press("KeyL")
+    page.wait_for(f"{leave} === 'Use this demo (L)'")
+    assert page.evaluate(BLUE) == ["next_demo"]
+    page.press("Enter")
+    page.wait_for(f"{TAB}.name === 'demo_1' && {TAB}.demo?.replay === 'done'")
+    page.press("KeyL")
+    page.wait_for(f"{TAB}.isAllLeftOut")
+    page.wait_for(f"{HINT}.startsWith('All demos are left out. Use at least one')")
+    assert page.evaluate("document.getElementById('annotate').disabled")
+    assert page.evaluate("document.getElementById('write_plan').textContent").startswith("All demos are left out")
+    assert page.evaluate(BLUE) == ["leave_out"]
+    page.press("Enter")
+    page.wait_for(f"!{TAB}.isAllLeftOut && !document.getElementById('annotate').disabled")
+    page.press("Enter")
+    page.wait_for(f"{TAB}.isComplete")
+    assert page.evaluate(BLUE) == ["write"]
+
+
+def test_page_without_a_connection_says_so(page: Page) -> None:
+    page.evaluate("studio.connection.isOpen = false, studio.closed()")
+    assert page.evaluate(HINT) == "There is no connection to the studio."
+
+
 def test_suggestions_wanted_before_a_demo_is_loaded_are_accepted(page: Page) -> None:
     page.evaluate(f"window.done = {{...{TAB}.demo}}, {TAB}.demos.delete('demo_0'), {TAB}.refresh()")
     assert page.evaluate(HINT) == "The demo is being loaded."

@@ -30,6 +30,7 @@ from isaaclab_mimic_ext.studio.path_tab import PathTab
 from isaaclab_mimic_ext.studio.protocol import Refusal
 from isaaclab_mimic_ext.studio.recorded_demos import RecordedDemos
 from isaaclab_mimic_ext.studio.tabs import Client
+from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 from tests.processes import HANG_S
 
 RECORDED = Recorded((0, 2), 2, True)
@@ -166,6 +167,16 @@ def test_annotation_is_out_of_date_if_demos_or_marks_differ_and_not_if_files_are
     assert mark()[1].startswith(f"{folder.marks}: is not a YAML file")
 
 
+def test_annotation_without_demos_cannot_be_started(folder: StudioFolder) -> None:
+    write_recording(folder.raw, 2)
+    write(folder.marks, 0, "demo_0: {leave_out: true}\n")
+    files = PathFiles(folder, "desktop_organizer")
+    assert not files.states(RECORDED, {})[1].fault
+    write(folder.marks, -1, "demo_0: {leave_out: true}\ndemo_1: {leave_out: true}\n")
+    step = files.states(RECORDED, {})[1]
+    assert (step.fault, step.first) == ("all demos are left out; use at least one of them, on the tab Mark", "")
+
+
 def test_annotation_that_was_killed_can_be_started_again(folder: StudioFolder) -> None:
     part_path(folder.annotated).touch()
     step = states(folder)["mark"]
@@ -257,6 +268,24 @@ def test_generation_shows_progress_result_and_failure(folder: StudioFolder) -> N
     assert states(folder, generate={"reason": STOPPED})["generate"].state is State.DONE, "stopped while videos were drawn"
     write(folder.annotated, -10)
     assert states(folder)["generate"].state is State.OLD
+
+
+def test_demos_of_a_run_are_counted_in_its_store_as_on_the_tab_watch(folder: StudioFolder) -> None:
+    write(folder.annotated, 10)
+    write_progress(folder)
+    run = RunFolder(folder.run)
+    store = RunStore(run.store)
+    store.set_reasons(["dropped"])
+    for trial in range(90):
+        store.add(trial, 0 if trial % 4 == 0 else SUCCEEDED, 5)
+    store.commit()
+    store.close()
+    with locked(run):
+        step = states(folder)["generate"]
+        assert (step.figure, step.short) == ("67 of 100 demos, 1 min 1 s left", "67 of 100 demos")
+        assert step.share == 0.67
+    killed = states(folder, count=50)["generate"]
+    assert (killed.figure, killed.lost) == ("67 of 100 demos", f"67 demos of the run {folder.run}")
 
 
 def test_generation_whose_trials_have_ended_writes_its_files(folder: StudioFolder) -> None:

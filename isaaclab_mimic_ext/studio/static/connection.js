@@ -1,5 +1,6 @@
 // The websocket: messages with answers, frames with acknowledgements, and a new connection when it breaks.
 
+export const NO_CONNECTION = "There is no connection to the studio.";
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 4000;
 
@@ -76,7 +77,7 @@ export class Connection {
   }
 
   ask(message) {
-    if (!this.isOpen) return Promise.reject(new Error("There is no connection to the studio. Is its command still running in the terminal?"));
+    if (!this.isOpen) return Promise.reject(new Error(`${NO_CONNECTION} Is its command still running in the terminal?`));
     this.number += 1;
     this.tell({ id: this.number, ...message });
     return new Promise((resolve, reject) => this.waiting.set(this.number, { resolve, reject }));

@@ -11,11 +11,14 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+// Whether a click was made by mouse, pen or finger, and not by a key.
+export const isByPointer = ({ detail, pointerType }) => detail > 0 || Boolean(pointerType);
+
 export function button(text, action, attributes = {}) {
   const made = element("button", { type: "button", ...attributes });
   label(made, text);
   made.addEventListener("click", (event) => {
-    if (event.detail) made.blur(); // By mouse or finger. The action may make a list of buttons again, which keeps its focus.
+    if (isByPointer(event)) made.blur(); // The action may make a list of buttons again, which keeps its focus.
     action(event);
     made.blur(); // Space is the gripper, not the last button.
   });

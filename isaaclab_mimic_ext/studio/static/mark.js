@@ -56,7 +56,7 @@ export class Tab {
     this.accept = labeled("Accept", " suggestions (A)", () => this.acceptSuggestions(), { id: "accept" });
     this.undoButton = labeled("↶", " Undo", () => this.undo(), { id: "undo", title: "Ctrl Z", "aria-label": "Undo" });
     this.redoButton = labeled("↷", " Redo", () => this.redo(), { id: "redo", title: "Ctrl Y", "aria-label": "Redo" });
-    this.leave = labeled("Leave out", " this demo (L)", () => this.leaveOut(), { id: "leave_out", "aria-pressed": "false" });
+    this.leave = labeled("Leave out", " this demo (L)", () => this.leaveOut(), { id: "leave_out" });
     this.nextButton = labeled("Next", " demo (N)", () => this.move(1), { id: "next_demo", "aria-label": "Next demo" });
     this.writeButton = labeled("Write", " the file (Enter)", () => this.annotate(), { id: "write", class: "primary", "aria-label": "Write the annotated file" });
     this.bar = element("div", { id: "mark_bar" }, this.handButtons, this.markButtons,
@@ -202,9 +202,14 @@ export class Tab {
     return this.state.annotation.state === "running" || Boolean(this.studio.tabs.get("path")?.running.includes("mark"));
   }
 
+  // Whether no demo is left to be annotated.
+  get isAllLeftOut() {
+    return this.usable.length > 0 && this.usable.every(({ name }) => this.marks.of(name).leave_out);
+  }
+
   // Whether each demo is marked or left out.
   get isComplete() {
-    return Boolean(this.state) && this.usable.length > 0 && this.usable.every(({ name }) => this.isMarked(name) || this.marks.of(name).leave_out);
+    return Boolean(this.state) && this.usable.length > 0 && !this.isAllLeftOut && this.usable.every(({ name }) => this.isMarked(name) || this.marks.of(name).leave_out);
   }
 
   // Whether the chosen demo has not arrived from the server yet.
@@ -371,7 +376,7 @@ export class Tab {
 
   // Press the button of the next thing to do.
   doNext() {
-    const [path, pressed] = [this.studio.tabs.get("path"), { accept: this.accept, next: this.nextButton, write: this.writeButton }[nextThing(this).button]];
+    const [path, pressed] = [this.studio.tabs.get("path"), { accept: this.accept, use: this.leave, next: this.nextButton, write: this.writeButton }[nextThing(this).button]];
     if (pressed) pressed.click();
     else if (this.isAnnotated && path?.next()) path.open(path.next().name);
   }
@@ -439,10 +444,11 @@ export class Tab {
     this.accept.disabled = !(this.canMark || this.isLoading) || Boolean(this.reasonAgainstAccepting());
     this.undoButton.disabled = !this.studio.hasControl || !this.marks.done.length;
     this.redoButton.disabled = !this.studio.hasControl || !this.marks.undone.length;
-    this.leave.setAttribute("aria-pressed", String(this.marks.of(this.name).leave_out));
+    this.leave.firstChild.textContent = this.marks.of(this.name).leave_out ? "Use" : "Leave out";
+    this.leave.classList.toggle("primary", next.button === "use");
     if (this.demo) this.drawTimeline();
     this.nextButton.disabled = this.name === this.usable.at(-1)?.name;
-    this.panel.refresh(next.button);
+    this.panel.refresh();
     this.writeButton.hidden = next.button !== "write";
     this.nextButton.hidden = !this.writeButton.hidden;
     this.writeButton.disabled = this.panel.annotateButton.disabled;

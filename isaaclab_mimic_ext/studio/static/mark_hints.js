@@ -1,5 +1,6 @@
 // Hints of the tab Mark: the next thing to do, and why a key has no effect.
 
+import { NO_CONNECTION } from "/static/connection.js";
 import { isStart } from "/static/timeline.js";
 
 // Signals of all hands, each once: hands can share the end of a subtask.
@@ -24,7 +25,7 @@ export function reasonAgainst(track, index, kind) {
   return index + 1 === subtasks.length ? `${name} ends with the demo, and needs no mark.` : `${name} has no signal to mark.`;
 }
 
-// The next thing to do, and the button that does it: accept, next or write.
+// The next thing to do, and the button that does it: accept, use, next or write.
 export function nextThing(tab) {
   const { fault, is_finished: isFinished, output_file: output } = tab.state;
   if (fault) return { text: fault, look: "bad" };
@@ -33,8 +34,10 @@ export function nextThing(tab) {
     const { state, figure = "" } = tab.studio.tabs.get("path")?.steps.find((step) => step.name === "mark") ?? {};
     return { text: `${name} is being written: the demos are replayed with your marks${state === "running" && figure ? ` (${figure})` : ""}.` };
   }
+  if (tab.studio.hasControl && tab.isAllLeftOut) return { text: "All demos are left out. Use at least one (L), to write the annotated file.", look: "bad", button: "use" };
   if (tab.isLoading) return { text: `The demo is being loaded.${tab.accepting.has(tab.name) ? " Then its suggestions are accepted." : ""}` };
   if (!tab.demo) return { text: "" };
+  if (!tab.studio.connection.isOpen) return { text: NO_CONNECTION, look: "bad" };
   if (!tab.studio.hasControl) return { text: `You are watching. ${tab.studio.takeText} to mark.` };
   const toDo = tab.marks.of(tab.name).leave_out ? null : nextOfDemo(tab);
   if (toDo) return toDo;

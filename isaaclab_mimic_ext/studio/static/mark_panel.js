@@ -41,7 +41,7 @@ export class MarkPanel {
     panel.append(...this.sections, this.keySection);
   }
 
-  refresh(next) {
+  refresh() {
     const { tab } = this;
     for (const each of [...this.sections, this.keySection]) each.hidden = !tab.state.demos.length;
     this.showDemos();
@@ -49,7 +49,7 @@ export class MarkPanel {
       this.showMarks();
       this.showCheck(tab.demo);
     }
-    this.showFile(tab.state, next);
+    this.showFile(tab.state);
     const keys = [...KEYS.slice(0, 1), ...(tab.state.with_starts ? [KEYS_OF_STARTS] : []), ...(tab.tracks.length > 1 ? [KEYS_OF_HANDS] : []), ...KEYS.slice(1)];
     this.keys.replaceChildren(rows(keys.map(([key, text]) => [element("kbd", { text: key }), text])));
   }
@@ -75,8 +75,11 @@ export class MarkPanel {
 
   showDemos() {
     const { demos } = this.tab.state;
-    const made = demos.map((demo) => {
-      const [text, look] = this.stateOf(demo);
+    const shown = demos.map((demo) => [demo, ...this.stateOf(demo)]);
+    const wanted = JSON.stringify([this.tab.name, shown.map(([{ name, fault }, text, look]) => [name, fault, text, look])]);
+    if (this.list.dataset.of === wanted) return; // A button that is pressed now stays.
+    this.list.dataset.of = wanted;
+    const made = shown.map(([demo, text, look]) => {
       const state = element("span", { class: "state", text, "data-state": look });
       const entry = button("", () => this.tab.open(demo.name), {
         "aria-current": String(demo.name === this.tab.name), title: demo.fault || null, "data-demo": demo.name, disabled: Boolean(demo.fault),
@@ -129,14 +132,13 @@ export class MarkPanel {
       element("p", { class: "soft", text: `Remedy: ${remedy}` }));
   }
 
-  showFile(state, next) {
+  showFile(state) {
     const { output_file: output, marks_file: marks, fault, is_finished: isFinished, can_end: canEnd, demos } = state;
     const [isRunning, hasControl] = [this.tab.isWriting, this.tab.studio.hasControl];
     const name = output.split(/[\\/]/).pop();
     this.plan.textContent = this.planText(state);
     this.annotateButton.textContent = isRunning ? "Writing …" : `Write ${name}${this.tab.isAnnotated ? " again" : ""}`;
-    this.annotateButton.disabled = isRunning || !hasControl || Boolean(fault) || !isFinished || !demos.length;
-    this.annotateButton.classList.toggle("primary", next === "write");
+    this.annotateButton.disabled = isRunning || !hasControl || Boolean(fault) || !isFinished || !demos.length || this.tab.isAllLeftOut;
     this.reloadButton.hidden = !fault;
     this.reloadButton.disabled = !hasControl;
     this.endButton.hidden = !canEnd;
@@ -147,6 +149,7 @@ export class MarkPanel {
 
   // Demos that are written, and the source of their boundaries.
   planText({ auto, demos, is_finished: isFinished }) {
+    if (this.tab.isAllLeftOut) return "All demos are left out: use at least one of them.";
     const used = demos.filter(({ name, fault }) => !fault && !this.tab.marks.of(name).leave_out);
     const numMarked = used.filter(({ name }) => this.tab.isMarked(name)).length;
     const marked = `${numMarked} of ${used.length} ${used.length === 1 ? "demo is" : "demos are"} marked.`;

@@ -1,6 +1,7 @@
 // The path from a recording to a generated dataset: a strip on every tab. A step opens a card, which starts its command.
 
 import { fewText } from "/static/cards.js";
+import { NO_CONNECTION } from "/static/connection.js";
 import { button, element, label, show } from "/static/elements.js";
 import { duration } from "/static/figures.js";
 
@@ -63,12 +64,18 @@ export class Tab {
     this.news.hidden = true;
   }
 
+  // News are old when their step is done again, the step to which they lead runs, or demos are recorded again.
+  dropNews(before) {
+    const [state, isRunning] = [this.steps.find(({ name }) => name === this.newsOf)?.state, (name) => this.steps.find((step) => step.name === name)?.state === "running"];
+    if (state !== "done" || isRunning(this.newsStep) || (isRunning("record") && before.record !== "running")) this.hideNews();
+  }
+
   // Show that a step has ended, and the step that follows.
   showNews(before) {
     const ended = this.steps.find(({ name, state }) => state === "done" && before[name] && before[name] !== "done");
     const next = this.steps.find(({ is_next: isNext }) => isNext);
     if (!ended || this.opened || (ended.name === "record" && this.studio.shown === "record")) return; // The tab has a card.
-    this.newsStep = next?.name ?? ended.name;
+    [this.newsOf, this.newsStep] = [ended.name, next?.name ?? ended.name];
     this.newsText.textContent = `${ENDED[ended.name]}${ended.figure ? `: ${ended.figure}` : ""}.`;
     label(this.newsNext, next ? this.textOf(next.name) : `Show the step ${TITLES[ended.name]}`);
     this.news.hidden = false;
@@ -113,6 +120,7 @@ export class Tab {
     window.addEventListener("keydown", (event) => this.opened && event.code === "Escape" && this.closeByKey(event), { capture: true });
     this.card.addEventListener("keyup", (event) => event.code === "Space" && event.stopPropagation());
     this.count.addEventListener("change", () => this.setCount());
+    this.count.addEventListener("input", () => { this.hasTyped = true; });
     this.count.addEventListener("input", () => (this.hasCount() ? this.setCount() : this.refresh()));
     this.forPolicy.addEventListener("change", () => this.setPurpose());
     this.countRow.addEventListener("keydown", ({ key, repeat }) => key === "Enter" && !repeat && !this.startButton.hidden && this.startButton.click());
@@ -121,6 +129,7 @@ export class Tab {
   // Open the card of a step; "" closes it.
   open(name) {
     this.opened = name;
+    this.hasTyped = false;
     this.hideNews();
     this.card.hidden = !name;
     for (const [step, each] of Object.entries(this.buttons)) each.setAttribute("aria-expanded", String(step === name));
@@ -177,10 +186,9 @@ export class Tab {
     return this.count.value !== "" && this.count.checkValidity();
   }
 
-  // A policy requires about ten times as many demos as a first look.
+  // A policy requires about ten times as many demos as a first look. A number that a person has typed stays.
   setPurpose() {
-    const [from, to] = this.forPolicy.checked ? [LOOK_COUNT, POLICY_COUNT] : [POLICY_COUNT, LOOK_COUNT];
-    if (Number(this.count.value) === from) this.count.value = to;
+    if (!this.hasTyped) this.count.value = this.forPolicy.checked ? POLICY_COUNT : LOOK_COUNT;
     return this.setCount();
   }
 
@@ -215,6 +223,7 @@ export class Tab {
       const before = Object.fromEntries(this.steps.map(({ name, state }) => [name, state]));
       [this.steps, this.running, this.error] = [event.steps, event.running, event.error];
       this.startedAt = Object.fromEntries(Object.entries(event.elapsed_s).map(([name, time]) => [name, performance.now() - 1000 * time]));
+      if (!this.news.hidden) this.dropNews(before);
       this.showNews(before);
       this.hasEnded = Boolean(this.opened) && before[this.opened] === "running" && this.steps.some(({ name, state }) => name === this.opened && state !== "running");
       if (document.activeElement !== this.count) this.count.value = event.count;
@@ -240,11 +249,19 @@ export class Tab {
     this.hasEnded = false;
   }
 
-  // Text of the strip for a step. While the tab Watch shows a generation, both have the same counts.
-  shortOf({ name, state, figure, short }) {
-    const watched = this.studio.tabs.get("watch")?.counts();
-    if (name === "generate" && state === "running" && watched && !this.isWritten(name)) return watched;
-    return short || figure;
+  // Demos of a running generation, as the tab Watch shows them; empty if it does not.
+  watched({ name, state }) {
+    return (name === "generate" && state === "running" && !this.isWritten(name) && this.studio.tabs.get("watch")?.counts()) || "";
+  }
+
+  // Text of the strip for a step.
+  shortOf(step) {
+    return this.watched(step) || step.short || step.figure;
+  }
+
+  // Text of the card for a step.
+  figureOf(step) {
+    return this.watched(step) ? step.figure.replace(/^\d+ of \d+ demos?/, this.watched(step)) : step.figure;
   }
 
   // Time for which the command of a step runs, for display; empty if this studio did not start it.
@@ -270,7 +287,8 @@ export class Tab {
   }
 
   refreshCard(step) {
-    const { name, state, figure, reason, command, fault, share } = step;
+    const { name, state, reason, command, fault, share } = step;
+    const figure = this.figureOf(step);
     const isOwn = this.running.includes(name);
     const canAct = this.studio.hasControl;
     const time = isOwn ? ` for ${this.elapsed(name)}` : "";
@@ -282,13 +300,13 @@ export class Tab {
     const isStopped = state === "failed" && isNoFailure(reason);
     const [word, why] = isStopped ? [reason.slice(WAS.length), ""] : [`${WORDS[state]}${time}`, reason];
     const result = name === "report" && state === "done" ? this.steps.find((each) => each.name === "generate").figure : figure;
-    show(this.state, `${word}${result ? `: ${result}` : ""}${why ? `. ${why}` : ""}${this.error ? `. ${this.error}` : ""}`, isStopped ? "warn" : LOOKS[state]);
+    show(this.state, `${word}${result ? `: ${result}` : ""}${why ? `${/^[a-z]/.test(why) ? ";" : "."} ${why}` : ""}${this.error ? `. ${this.error}` : ""}`, isStopped ? "warn" : LOOKS[state]);
     this.progress.hidden = state !== "running" || name === "record";
     if (share === null) this.progress.removeAttribute("value");
     else this.progress.value = share;
     const blocking = this.running.find((each) => each !== name && !(name === "report" && this.isWritten(each)));
     const other = blocking ? `${TITLES[blocking]} runs; wait until it has ended, or stop it.` : "";
-    const watching = this.studio.connection.isOpen ? `You are watching: ${this.studio.holderText}.` : "There is no connection to the studio.";
+    const watching = this.studio.connection.isOpen ? `You are watching: ${this.studio.holderText}.` : NO_CONNECTION;
     show(this.fault, canAct ? (fault ? `Not yet: ${fault}.` : other) : watching);
     this.fault.hidden = !this.fault.textContent || !command;
     label(this.takeButton, this.studio.takeText);

@@ -1,11 +1,17 @@
 // The page: connection, control, and the tabs. Each tab is a module /static/<name>.js with a class Tab.
 
 import { Connection } from "/static/connection.js";
-import { element, show } from "/static/elements.js";
+import { element, isByPointer, show } from "/static/elements.js";
 import { SceneView } from "/static/scene.js";
 
 const GIVE = "Give control";
 const find = (id) => document.getElementById(id);
+
+// Enter and Space are for the page after a click, not for the button that was clicked. The card of a step has its own keys.
+function giveUpFocus(event) {
+  const focused = document.activeElement;
+  if (isByPointer(event) && focused instanceof HTMLButtonElement && !focused.closest("dialog, #path_card")) focused.blur();
+}
 
 class Studio {
   constructor() {
@@ -22,6 +28,7 @@ class Studio {
       event: (event) => this.receive(event),
       frame: (view) => this.tabs.get(this.shown)?.frame?.(view),
     });
+    window.addEventListener("click", giveUpFocus);
     for (const kind of ["keydown", "pointerdown"]) window.addEventListener(kind, () => this.forgetRefusal(), { capture: true });
     find("take").addEventListener("click", () => this.order({ control: "take" }));
   }
@@ -45,7 +52,7 @@ class Studio {
         continue;
       }
       const button = element("button", { class: "tab", text: title, "data-tab": name });
-      button.addEventListener("click", () => this.select(name));
+      button.addEventListener("click", () => this.clickTab(name));
       find("tabs").append(button);
     }
     const names = tabs.filter(({ title }) => title).map(({ name }) => name);
@@ -53,6 +60,13 @@ class Studio {
     const wanted = location.hash.slice(1);
     this.select(names.includes(wanted) ? wanted : names[0]);
     this.connection.open();
+  }
+
+  // A card of the path would cover the tab that a person wants to see.
+  clickTab(name) {
+    const path = this.tabs.get("path");
+    if (path?.opened) path.open("");
+    this.select(name);
   }
 
   select(name) {
