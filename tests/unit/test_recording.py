@@ -48,6 +48,15 @@ def test_recording_with_different_datasets_is_not_continued(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_annotated_recording_is_not_continued(tmp_path: Path) -> None:
+    path = write_recording(tmp_path, (0, 1))
+    with h5py.File(path, "a") as file:
+        del file["data"].attrs["num_attempts"]  # Annotated files have none.
+        file.create_group("data/demo_0/obs/datagen_info")
+    with pytest.raises(OutputError, match="demos.hdf5 is annotated, so it cannot be continued"):
+        resume(path)
+
+
 @pytest.mark.parametrize("attribute", ["trial", "num_samples"])
 def test_file_of_a_different_program_is_not_continued(tmp_path: Path, attribute: str) -> None:
     path = write_recording(tmp_path, (0, 1))
