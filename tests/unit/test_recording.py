@@ -53,7 +53,7 @@ def test_annotated_recording_is_not_continued(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         del file["data"].attrs["num_attempts"]  # Annotated files have none.
         file.create_group("data/demo_0/obs/datagen_info")
-    with pytest.raises(OutputError, match="demos.hdf5 is annotated, so it cannot be continued"):
+    with pytest.raises(OutputError, match=r"demos\.hdf5 is annotated, so it cannot be continued"):
         resume(path)
 
 
