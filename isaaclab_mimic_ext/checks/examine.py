@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.checks import action_space, gripper, imitation, marks, m
 from isaaclab_mimic_ext.checks.findings import NOTE, RECORDED, CheckReport, DemoFinding, DemoFindings
 from isaaclab_mimic_ext.checks.generated import leave_out_noise
 from isaaclab_mimic_ext.checks.motion import DemoView, EefView
-from isaaclab_mimic_ext.checks.recorded import is_recording, with_info
+from isaaclab_mimic_ext.checks.recorded import is_recording, recorded_signals, with_info
 from isaaclab_mimic_ext.checks.robot import check_robot
 from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.config import CheckedTaskCfg, MimicEnvCfg, SimCfg
@@ -183,6 +183,10 @@ class _Reader:
             )
             for eef_name, configs in self._cfg.subtask_configs.items()
         }
+        if not self.is_recording:
+            own = recorded_signals(self._file, name, self._task, self._cfg)
+            for eef in eefs.values():
+                marks.check_marks(findings, eef.name, eef.subtasks, eef.spans, own)
         view = DemoView(demo, eefs, self._joint_position(recorded), self._env.step_dt)
         orientation.check_upright(findings, view, recorded, self._task)
         return view

@@ -2,15 +2,16 @@
 
 # T steps of the demo
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isaaclab_mimic_ext.checks.findings import DemoFindings
 from isaaclab_mimic_ext.config import SubTaskBoundsCfg
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
-from isaaclab_mimic_ext.demos.boundaries import check_offsets, rising_steps, subtask_ends
+from isaaclab_mimic_ext.demos.boundaries import check_offsets, rising_steps, subtask_ends, subtask_label
 from isaaclab_mimic_ext.demos.skills import Span, check_skill_offsets, skill_spans
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.errors import SourceDataError, TaskSpecError
@@ -19,6 +20,9 @@ from isaaclab_mimic_ext.texts import counted
 MIN_SEGMENT = 5
 """Smallest number of steps of a segment (0.25 s at 20 Hz). A shorter one has fewer steps than its interpolation, which has 5
 waypoints by default. The shortest segment of the included demos has 23 steps, and 18 with the worst offsets."""
+
+MAX_MARK_DISTANCE = 10
+"""Largest distance of the end of a subtask from a rise of the task's own signal [steps]; 0 in the included demos."""
 
 _ANNOTATE_AGAIN = "annotate the demo again, or leave out the demo"
 
@@ -40,6 +44,32 @@ def find_spans(
     _check_offsets(findings, demo, eef_name, subtasks, ends)
     _check_lengths(findings, eef_name, subtasks, ends)
     return list(pairwise([0, *ends]))
+
+
+def check_marks(
+    findings: DemoFindings,
+    eef_name: str,
+    subtasks: Sequence[SubTaskBoundsCfg],
+    spans: Sequence[Span] | None,
+    own: Mapping[str, NDArray[np.bool_]],
+) -> None:
+    """Add a finding for each subtask that does not end where the task's own signal rises, as far as that rises.
+
+    Args:
+        spans: span of each subtask [steps]; None: not checked.
+        own: term signals of the task at the recorded states, name -> (T,).
+    """
+    for config, (_, end) in zip(subtasks[:-1], spans or (), strict=False):
+        signal = config.subtask_term_signal or ""
+        rises = rising_steps(own[signal]) if signal in own else np.empty(0, np.int64)
+        if not len(rises):
+            continue
+        rise = int(rises[np.abs(rises - (end - 1)).argmin()])
+        if abs(rise - (end - 1)) > MAX_MARK_DISTANCE:
+            found = f"subtask '{signal}' ends at step {end - 1}, but its signal rises at step {rise}"
+            expected = f"at most {MAX_MARK_DISTANCE} steps between them"
+            remedy = "mark it where the signal rises, or leave it if it is meant"
+            findings.add(WARNING, "mark", found, expected, remedy, eef=eef_name, frame=end - 1)
 
 
 def _find_skills(
@@ -112,9 +142,8 @@ def _check_offsets(
         start, stop = (0, *ends)[index : index + 2]
         if start + begin[1] < stop + end[0]:
             continue
-        found = f"subtask {index} may begin at {start} + {begin[1]} and end at {stop} + {end[0]}"
-        field = "first_subtask_start_offset_range" if index == 0 else "subtask_term_offset_range"
-        remedy = f"narrow {field} of subtask {max(index - 1, 0)} or {index} of {eef_name}, or leave out the demo"
+        found = f"subtask {_label(subtasks, index)} may begin at {start} + {begin[1]} and end at {stop} + {end[0]}"
+        remedy = f"leave out the demo, or {_no_offsets(eef_name, subtasks, index)}"
         findings.add(ERROR, "offsets", found, "at least one step for any draw", remedy, eef=eef_name, frame=stop)
     try:
         check_offsets(eef_name, subtasks, {demo.place: ends})
@@ -134,10 +163,27 @@ def _check_lengths(findings: DemoFindings, eef_name: str, subtasks: Sequence[Sub
         earliest = subtasks[index].subtask_term_offset_range[0]
         shortest = int(length) - _range_of_begin(subtasks, index)[1] + earliest
         if 0 < shortest < MIN_SEGMENT:
-            found = f"offsets can shorten subtask {index} from {length} to {counted(shortest, 'step')}"
-            remedy = "narrow the offset ranges, or merge the subtask with the previous or next one"
+            found = (
+                f"subtask {_label(subtasks, index)} has {counted(int(length), 'step')}; the random offsets of its start and "
+            )
+            found += f"end can leave {counted(shortest, 'step')}"
+            remedy = f"mark a longer subtask, or {_no_offsets(eef_name, subtasks, index)}"
             frame = (0, *ends)[index]
             findings.add(
                 WARNING, "short segment", found, f"{MIN_SEGMENT} or more", remedy, eef=eef_name, frame=frame,
                 last_frame=ends[index] - 1,
             )  # fmt: skip
+
+
+def _label(subtasks: Sequence[SubTaskBoundsCfg], index: int) -> str:
+    return subtask_label(index, subtasks[index])
+
+
+def _no_offsets(eef_name: str, subtasks: Sequence[SubTaskBoundsCfg], index: int) -> str:
+    """Advice with the settings that keep the start and the end of a subtask where the demo has them."""
+    field = f"subtask_configs.{eef_name}"
+    begin = f"{index - 1}.subtask_term_offset_range" if index else "0.first_subtask_start_offset_range"
+    moved = {begin: _range_of_begin(subtasks, index)[1] > 0}
+    moved[f"{index}.subtask_term_offset_range"] = subtasks[index].subtask_term_offset_range[0] < 0
+    settings = " ".join(f"{field}.{name}=[0,0]" for name, shortens in moved.items() if shortens)
+    return f"add {settings} to the command line of `mimic generate`, so that its start and end are not moved"

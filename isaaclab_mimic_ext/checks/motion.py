@@ -168,7 +168,10 @@ def check_gripper(findings: DemoFindings, view: EefView) -> None:
         index = view.subtask_at(frame)
         num_steps = 0 if index is None else view.subtasks[index].num_settle_steps_before_gripper
         place = f"subtask_configs.{view.name}.{'<subtask>' if index is None else index}"
-        remedy = f"set {place}.num_settle_steps_before_gripper=6, or record with a resting hand when the gripper acts"
+        setting = f"{place}.num_settle_steps_before_gripper=6"
+        remedy = (
+            f"record with a resting hand when the gripper acts, or add {setting} to the command line of `mimic generate`"
+        )
         found = f"the gripper {'closes' if view.is_closed(frame) else 'opens'} at {speed:.3f} m/s"
         if num_steps:
             found += f" (num_settle_steps_before_gripper is {num_steps})"

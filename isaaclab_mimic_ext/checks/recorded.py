@@ -8,13 +8,14 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import CheckedTaskCfg, MimicEnvCfg, SimCfg
 from isaaclab_mimic_ext.envs.base import NestedTensors, by_name
 from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.errors import ConfigError
-from isaaclab_mimic_ext.files.demo import Demo
+from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
+from isaaclab_mimic_ext.files.demo import Demo, read_demo
 from isaaclab_mimic_ext.task.definition import Task
 
 _INFO = "obs/datagen_info"
@@ -65,6 +66,20 @@ def with_info(demo: Demo, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg, with_st
         pieces.append({path: leaf.numpy() for path, leaf in trees.flatten(info).items()})
     leaves = {f"{_INFO}/{path}": np.concatenate([piece[path] for piece in pieces]) for path in pieces[0]}
     return replace(demo, leaves={**demo.leaves, **leaves})
+
+
+def recorded_signals(
+    file: h5py.File, name: str, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg
+) -> dict[str, NDArray[np.bool_]]:
+    """Term signals of the task at the recorded states of a demo, name -> (T,); empty without states of the task."""
+    if not {"initial_state", "states"} <= set(file["data"][name]):
+        return {}
+    try:
+        demo = read_demo(file, name, ("actions", "initial_state", "states"), as_xyzw=True, verify=False)
+        leaves = with_info(demo, task, cfg, with_starts=False).below(f"{_INFO}/subtask_term_signals")
+    except (SourceDataError, ConfigError):
+        return {}
+    return {signal: leaf.reshape(len(leaf)).astype(bool) for signal, leaf in leaves.items()}
 
 
 def _states_before(demo: Demo) -> dict[str, np.ndarray]:

@@ -36,18 +36,18 @@ def subtask_ends(demo: SourceDemo, signals: Sequence[str | None]) -> list[int]:
     for index, signal in enumerate(signals[:-1]):
         if signal is None:
             reason = "must have a subtask_term_signal, like every subtask except the last"
-            raise TaskSpecError(f"subtask {index}: {reason}; choices: {', '.join(demo.subtask_term_signals) or 'none'}")
-        ends.append(end_after(demo, signal, index, ends[-1] if ends else 0))
+            raise TaskSpecError(f"subtask {index + 1}: {reason}; choices: {', '.join(demo.subtask_term_signals) or 'none'}")
+        ends.append(end_after(demo, signal, ends[-1] if ends else 0))
     return [*ends, demo.num_steps]
 
 
-def end_after(demo: SourceDemo, signal: str, subtask: int, begin: int) -> int:
+def end_after(demo: SourceDemo, signal: str, begin: int) -> int:
     """Exclusive end of a subtask [steps]: one step after the first rise of its term signal at or after step `begin`.
 
     Raises:
         SourceDataError: the signal does not rise at or after `begin`, or only at the last step of the demo.
     """
-    place = f"{demo.place}: subtask {subtask}: signal '{signal}'"
+    place = f"{demo.place}: signal '{signal}'"
     rise = first_rise(place, demo.subtask_term_signals[signal], begin, "where the subtask begins")
     if rise + 1 >= demo.num_steps:
         reason = f"rises only at step {rise}, the last step of the demo, so that the next subtask has no steps"
@@ -149,5 +149,5 @@ def offset_range(field: str, offsets: Sequence[int]) -> tuple[int, int]:
 
 
 def subtask_label(index: int, config: SubTaskBoundsCfg) -> str:
-    """Index and term signal of a subtask, for messages: `1 'grasp'`."""
-    return f"{index} '{config.subtask_term_signal}'" if config.subtask_term_signal else str(index)
+    """Term signal of a subtask, for messages: `'grasp'`; without one, its number, counted from 1."""
+    return f"'{config.subtask_term_signal}'" if config.subtask_term_signal else str(index + 1)

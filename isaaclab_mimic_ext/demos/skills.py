@@ -34,10 +34,10 @@ def skill_spans(demo: SourceDemo, signals: Sequence[str | None]) -> list[Span]:
     for index, signal in enumerate(signals):
         if signal is None:
             reason = "must have a subtask_term_signal under SkillGen, even the last, because it also names the start signal"
-            raise TaskSpecError(f"subtask {index}: {reason}; choices: {', '.join(demo.subtask_start_signals) or 'none'}")
+            raise TaskSpecError(f"subtask {index + 1}: {reason}; choices: {', '.join(demo.subtask_start_signals) or 'none'}")
         start = _start_after(demo, signal, index, spans[-1][1] if spans else 0)
         is_last = index == len(signals) - 1
-        spans.append((start, demo.num_steps if is_last else end_after(demo, signal, index, start)))
+        spans.append((start, demo.num_steps if is_last else end_after(demo, signal, start)))
     return spans
 
 
@@ -46,7 +46,7 @@ def _start_after(demo: SourceDemo, signal: str, subtask: int, previous_end: int)
     values = demo.subtask_start_signals[signal]
     if values[0] and subtask == 0:
         return 0
-    place = f"{demo.place}: subtask {subtask}: start signal '{signal}'"
+    place = f"{demo.place}: start signal '{signal}'"
     return first_rise(place, values, previous_end, "where the previous subtask ends")
 
 

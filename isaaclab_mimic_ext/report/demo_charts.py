@@ -69,7 +69,7 @@ def timeline(content: DemoContent) -> str:
 def _draw_span(board: Canvas, axes: "Axes", row: int, span: SubtaskSpan, px_per_step: float) -> None:
     if span.end <= span.start:
         return
-    name = span.signal or span.description or f"subtask {span.index}"
+    name = span.signal or span.description or f"subtask {span.index + 1}"
     color = SUBTASK_COLORS[span.index % len(SUBTASK_COLORS)]
     bar = axes.barh(row, span.end - span.start, 0.78, span.start, color=color, edgecolor="white", linewidth=1.0)[0]
     source = f", from {span.source}" if span.source else ""

@@ -136,7 +136,7 @@ def _rows(content: DemoContent) -> list[tuple[Any, ...]]:
     """Rows of the table of subtasks; the last column is the source demo, where one is recorded."""
     rows = []
     for span in content.spans:
-        place = (span.eef, span.description or f"subtask {span.index}", span.object_ref or "-")
+        place = (span.eef, span.description or f"subtask {span.index + 1}", span.object_ref or "-")
         steps = (span.signal or "end of the demo", span.start, max(span.end - 1, span.start))
         rows.append((*place, *steps, *([span.source] if span.source else [])))
     return rows

@@ -37,9 +37,9 @@ from isaaclab_mimic_ext.report.pages import render
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _FOOT = 1500.0, 116.0, 330.0, 104.0, 40.0
+_WIDTH, _LEFT, _RIGHT, _TOP, _FOOT = 1150.0, 150.0, 210.0, 100.0, 42.0
 """Total width, widths of the columns left and right of the bars, heights of the head and of the axis of steps [px]."""
-_BAR, _STRIP, _MARK, _GAP = 24.0, 5.0, 9.0, 12.0
+_BAR, _STRIP, _MARK, _GAP = 32.0, 5.0, 9.0, 12.0
 """Heights of a bar, of the strip of the gripper below it, of a mark, and of the gap between demos [px]."""
 _MAX_STACKED = 3
 """Marks at the same step are stacked, at most this many."""
@@ -51,8 +51,8 @@ _CLOSED, _SPEED, _UNKNOWN = "#4a5560", "#1b4965", "#ced4da"
 _LEVEL_COLORS = {ERROR: "#d03a3a", WARNING: "#d9870b", NOTE: "#7a8794"}
 _LEVEL_INKS = {ERROR: ERROR_INK, WARNING: WARNING_INK, NOTE: MUTED}
 """Colors of the marks of findings, and of their texts."""
-_MAX_LINES, _LINE_LENGTH = 4, 100
-"""Largest number of lines of findings in the head, and of letters in each."""
+_MAX_LINES, _LINE_LENGTH, _LINE = 4, 160, 17.0
+"""Largest number of lines of findings in the head, of letters in each, and the height of a line [px]."""
 
 
 def write_timeline(examination: Examination, path: Path, overwrite: bool = False) -> None:
@@ -76,13 +76,17 @@ def _draw(examination: Examination, path: Path | None) -> str:
     row = max((len(view.eefs) for view in views.values()), default=1) * _EEF_HEIGHT + _GAP
     longest = max(report.demos.values(), default=0) or 1
     height = row * len(report.demos)
-    with canvas(_WIDTH, _TOP + height + _FOOT) as board:
-        axes = board.axes(_LEFT, _TOP, _WIDTH - _LEFT - _RIGHT, max(height, 1.0))
+    lines = [
+        (line, each) for each in report.findings if each.demo is None for line in _wrapped(f"{each.check}: {each.found}")
+    ][:_MAX_LINES]
+    top = _TOP + _LINE * len(lines)
+    with canvas(_WIDTH, top + height + _FOOT) as board:
+        axes = board.axes(_LEFT, top, _WIDTH - _LEFT - _RIGHT, max(height, 1.0))
         axes.set(xlim=(0, longest), ylim=(max(height, 1.0), 0), yticks=[], xlabel="step")
         axes.spines[:].set_visible(False)
         axes.tick_params(axis="x", length=0)
         axes.grid(axis="x")
-        _head(board, examination)
+        _head(board, examination, lines)
         rows = _Rows(board, axes, _speed_scale(examination))
         for index, name in enumerate(report.demos):
             found = [finding for finding in report.findings if finding.demo == name]
@@ -103,16 +107,14 @@ def _speed_scale(examination: Examination) -> float:
     return max(1.2 * float(np.median(speeds or [0.0])), 1e-6)
 
 
-def _head(board: Canvas, examination: Examination) -> None:
-    """Draw the file name, the verdict, findings about the whole file, and the legend."""
+def _head(board: Canvas, examination: Examination, lines: Sequence[tuple[str, DemoFinding]]) -> None:
+    """Draw the file name, the verdict, the legend, and the lines of findings about the whole file."""
     report, sheet = examination.report, board.sheet()
     sheet.text(16, 22, shorten(report.path[-80:], 80), size=12, va="center_baseline")
     verdict = GOOD_INK if report.is_healthy else ERROR_INK
     sheet.text(16, 47, report.summary(), size=11, weight="bold", color=verdict, va="center_baseline")
-    lines = [(line, finding) for finding in report.findings if finding.demo is None for line in _wrapped(finding.found)]
-    for index, (line, finding) in enumerate(lines[:_MAX_LINES]):
-        place, color = (_WIDTH - 16, 16 + 16 * index), _LEVEL_INKS[finding.level]
-        text = sheet.text(*place, line, color=color, ha="right", va="center_baseline", size=SMALL)
+    for index, (line, finding) in enumerate(lines):
+        text = sheet.text(16, 100 + _LINE * index, line, color=_LEVEL_INKS[finding.level], va="center_baseline")
         board.add_tooltip(text, _details(finding))
     _legend(sheet, examination)
 
@@ -134,8 +136,12 @@ def _legend(sheet: "Axes", examination: Examination) -> None:
     if len(eefs) == 1:
         entries += [(Patch(color=_color(index)), _label(eefs[0], index)) for index in range(len(eefs[0].subtasks))]
     entries.append((Line2D([], [], color=_SPEED, linewidth=1.2), "speed of the end effector"))
+    room = (_WIDTH - 40) / _LETTER - 5.5 * len(entries)
+    names = [shorten(name, 26) for _, name in entries]
+    if sum(map(len, names)) > room:
+        names = [shorten(name, max(int(room / len(names)), 6)) for name in names]
     add_legend(
-        sheet, [handle for handle, _ in entries], [shorten(name, 26) for _, name in entries], ncols=len(entries),
+        sheet, [handle for handle, _ in entries], names, ncols=len(entries),
         loc="center left", bbox_to_anchor=(10 / _WIDTH, 1 - 76 / sheet.get_ylim()[0]), borderpad=0, handlelength=1.2,
         columnspacing=1.6, handletextpad=0.5,
     )  # fmt: skip
@@ -167,8 +173,8 @@ class _Rows:
         middle = top + _MAX_STACKED * _MARK + _BAR / 2
         self._text(-12, middle, shorten(name, 14), transform=self._margin, ha="right")
         if shares:
-            selected = f"selected {np.mean(shares):.0%}"
-            self._text(-12, middle + 17, selected, transform=self._margin, ha="right", color=MUTED, size=7.5)
+            used = f"used in {100 * np.mean(shares):.0f} % of trials"
+            self._text(-12, middle + 17, used, transform=self._margin, ha="right", color=MUTED, size=SMALL)
         if view is None:
             self._rectangle(0, self._axes.get_xlim()[1], middle - _BAR / 2, _BAR, _UNKNOWN)
             self._text(10, middle, "cannot be read", transform=self._margin, color=CELL_INK)
@@ -188,8 +194,9 @@ class _Rows:
         for index, (start, end) in enumerate(eef.spans or []):
             label = _label(eef, index)
             self._rectangle(start, end, top, _BAR, _color(index), f"{label}: steps {start} to {end - 1}")
-            if len(label) * 0.9 * _LETTER < (end - start) * self._px_per_step - 6:
-                self._text(5, top + 8, printable(label), x=start, size=SMALL, color=CELL_INK)
+            if len(label) * _LETTER < (end - start) * self._px_per_step - 8:
+                ground = {"facecolor": _color(index), "linewidth": 0, "pad": 1.5}
+                self._text(5, top + 9, printable(label), x=start, color=CELL_INK, bbox=ground)
         heights = top + _BAR - (_BAR - 2) * np.minimum(eef.speed / self._max_speed, 1.0)
         self._axes.plot(np.arange(len(heights)), heights, color=_SPEED, linewidth=1.1, solid_joinstyle="round")
         self._rectangle(0, eef.num_steps, top + _BAR, _STRIP, GRID)
@@ -204,7 +211,7 @@ class _Rows:
             for step in [] if values is None else rising_steps(values)[:5].tolist():
                 self._axes.plot([step, step], [top, top + _BAR], color=CELL_INK, linewidth=1.3)
                 signal = printable(config.subtask_term_signal)
-                self._text(4, top + 5 + 7 * (index % 3), signal, x=step, size=7.5, color=CELL_INK)
+                self._text(4, top + 5 + 7 * (index % 3), signal, x=step, size=SMALL, color=CELL_INK)
 
     def _findings(self, found: Sequence[DemoFinding], eef_names: Sequence[str], first_bar: float) -> None:
         """Draw a triangle above the step of each finding. Of more than three at a step, only the worst are shown."""
@@ -267,7 +274,7 @@ def _details(finding: DemoFinding) -> str:
 
 def _label(eef: EefView, index: int) -> str:
     config = eef.subtasks[index]
-    unnamed = "last subtask" if index == len(eef.subtasks) - 1 else f"subtask {index}"
+    unnamed = "last subtask" if index == len(eef.subtasks) - 1 else f"subtask {index + 1}"
     return config.subtask_term_signal or config.description or unnamed
 
 

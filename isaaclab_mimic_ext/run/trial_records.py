@@ -28,7 +28,7 @@ class Subtask:
     @property
     def title(self) -> str:
         """Name for tables and charts: the term signal, or the index of the subtask."""
-        return self.signal or f"subtask {self.index}"
+        return self.signal or f"subtask {self.index + 1}"
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def test_rise_at_the_last_step_is_refused():
 
 
 def test_subtask_without_signal_is_refused():
-    with pytest.raises(TaskSpecError, match="subtask 0: must have a subtask_term_signal"):
+    with pytest.raises(TaskSpecError, match="subtask 1: must have a subtask_term_signal"):
         subtask_ends(demo_with(a="..####"), [None, "a"])
 
 
@@ -94,12 +94,12 @@ def test_offsets_that_can_make_a_segment_empty_are_refused_with_the_numbers():
     with pytest.raises(TaskSpecError) as caught:
         check_offsets("franka", configs((3, 8), (3, 8), (0, 0)), {"demo_0": [10, 16, 25], "demo_4": [10, 15, 25]})
     message = str(caught.value)
-    assert message.startswith("demo_4, franka: subtask 1 'b' may begin at step 10 + 8 = 18 and end at step 15 + 3 = 18")
-    assert "subtask_term_offset_range of subtask 0 'a' or 1 'b'" in message
+    assert message.startswith("demo_4, franka: subtask 'b' may begin at step 10 + 8 = 18 and end at step 15 + 3 = 18")
+    assert "subtask_term_offset_range of subtask 'a' or 'b'" in message
 
 
 def test_end_that_can_exceed_the_demo_is_refused():
-    with pytest.raises(TaskSpecError, match=r"subtask 1 'b' may begin at step 10 \+ 8 = 18 and end at step 18 \+ 0 = 18"):
+    with pytest.raises(TaskSpecError, match=r"subtask 'b' may begin at step 10 \+ 8 = 18 and end at step 18 \+ 0 = 18"):
         check_offsets("franka", configs((3, 8), (0, 0)), {"demo_0": [10, 18]})
 
 

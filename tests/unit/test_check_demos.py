@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
+from isaaclab_mimic_ext.checks import marks
 from isaaclab_mimic_ext.checks.action_space import check_tracking
 from isaaclab_mimic_ext.checks.examine import Examination, examine
 from isaaclab_mimic_ext.checks.findings import CheckReport, DemoFinding, DemoFindings
@@ -29,6 +31,10 @@ from tests.tiers import first_in_check
 
 TASKS = Path(__file__).resolve().parents[2] / "tasks"
 CLEAN = TASKS / "desktop_organizer/data/source_demos.hdf5"
+CHECKED = sorted(
+    path.parents[1].name for path in TASKS.glob("*/data/source_demos.hdf5") if "robosuite" not in path.parents[1].name
+)
+"""Included tasks with source demos, except those that only run on robosuite."""
 ILL = "demo_3"
 FrameOf = Callable[[h5py.Group], int]
 
@@ -128,6 +134,8 @@ FAULTS: dict[str, tuple[PlantInDemo, str, str, FrameOf | None]] = {
     "gripper closes far too early": (planted.move_gripper(-30), "error", "gripper early", closing_step),
     "short subtask": (planted.shift_signal("grasp", lambda demo: rise_of("reach")(demo) + 8), "warning", "short segment",
                       lambda demo: rise_of("reach")(demo) + 1),
+    "mark far from its signal": (planted.shift_signal("lift", lambda demo: rise_of("lift")(demo) + 20), "warning", "mark",
+                                 rise_of("lift")),
     "stands still": (planted.stand_still(20, 60), "note", "idle", at(20)),
     "hand jumps": (planted.move_from((ACHIEVED,), 150, (0.3, 0, 0)), "error", "jump", at(150)),
     "target jumps": (planted.move_from((TARGET,), 150, (0.3, 0, 0)), "error", "jump", at(150)),
@@ -216,8 +224,39 @@ def test_all_faults_of_a_file_are_found(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_every_colliding_pair_of_boundaries_is_found() -> None:
     wide = [f"subtask_configs.franka.{index}.subtask_term_offset_range=[-60,60]" for index in (0, 1, 2)]
-    found = {(finding.demo, finding.found[:9]) for finding in check(CLEAN, *wide).report.findings}
-    assert {("demo_0", "subtask 1"), ("demo_0", "subtask 2"), ("demo_9", "subtask 1"), ("demo_9", "subtask 2")} <= found
+    found = {(finding.demo, " ".join(finding.found.split()[:2])) for finding in check(CLEAN, *wide).report.findings}
+    assert {(demo, f"subtask '{signal}'") for demo in ("demo_0", "demo_9") for signal in ("grasp", "lift")} <= found
+
+
+@pytest.mark.slow
+def test_remedies_name_the_subtask_its_setting_and_where_the_setting_goes(tmp_path: Path) -> None:
+    short = planted.shift_signal("grasp", lambda demo: rise_of("reach")(demo) + 8)
+    finding = only(check_planted(tmp_path, short), "warning", "short segment")
+    assert re.match(
+        r"subtask 'grasp' has 8 steps; the random offsets of its start and end can leave \d steps?$", finding.found
+    )
+    assert "=[0,0] to the command line of `mimic generate`" in finding.remedy
+    (setting,) = re.findall(r"subtask_configs\S+=\[0,0\]", finding.remedy)
+    assert not [each for each in check(tmp_path / "ill.hdf5", setting).report.findings if each.check == "short segment"]
+
+
+@pytest.mark.slow
+def test_mark_far_from_the_signal_names_both_steps(tmp_path: Path) -> None:
+    with h5py.File(CLEAN) as file:
+        rise = rise_of("lift")(file["data"][ILL])
+    for distance, is_far in ((marks.MAX_MARK_DISTANCE, False), (marks.MAX_MARK_DISTANCE + 1, True)):
+        report = check_planted(tmp_path, planted.shift_signal("lift", at(rise + distance))).report
+        found = [finding.found for finding in report.findings if finding.check == "mark"]
+        text = f"subtask 'lift' ends at step {rise + distance}, but its signal rises at step {rise}"
+        assert found == [text] * is_far, report.as_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", CHECKED)
+def test_included_demos_are_marked_where_their_signals_rise(task: str) -> None:
+    cfg = config(f"input_file={TASKS / task / 'data/source_demos.hdf5'}", f"task={task}")
+    report = examine(cfg.input_file, load_task(cfg.task.name), cfg, 1).report
+    assert not [finding for finding in report.findings if finding.check == "mark"], report.as_text()
 
 
 @pytest.mark.slow

@@ -11,13 +11,13 @@ from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.studio.doctor import examine_annotation, for_recording
 
-RULE = "subtask 2: signal 'lift' never rises at or after step 88, where the subtask begins"
+RULE = "signal 'lift' never rises at or after step 88, where the subtask begins"
 FOUND = f"{RULE} (false in all steps; the demo has 310 steps)"
 
 
 def test_finding_of_a_missing_signal_has_problem_and_remedy_apart_and_advice_for_its_moment() -> None:
     with pytest.raises(SourceDataError) as error:
-        first_rise("demo_0: subtask 2: signal 'lift'", np.zeros(310, bool), 88, "where the subtask begins")
+        first_rise("demo_0: signal 'lift'", np.zeros(310, bool), 88, "where the subtask begins")
     demo = Demo("raw.hdf5", "demo_0", {}, {})
     annotation = Annotation(demo, {}, {}, {}, str(error.value))
     unused = cast(Any, None)
@@ -34,7 +34,7 @@ def test_advice_in_the_review_needs_no_file_and_no_marks() -> None:
     shown = for_recording(
         [
             {**finding, "level": "error", "check": "jump", "remedy": "leave out the demo, or cut it before the jump"},
-            {**finding, "level": "warning", "check": "short segment", "remedy": "narrow the offset ranges"},
+            {**finding, "level": "warning", "check": "short segment", "remedy": "mark a longer subtask"},
             {**finding, "level": "note", "check": "check", "remedy": "see the terminal"},
         ]
     )
