@@ -20,6 +20,7 @@ class Recording:
     Attributes:
         url: address of the page, with the token.
         tab: the tab Record.
+        other_tabs: the other tabs of the page.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class Recording:
         task: str = "desktop_organizer",
         other_tabs: Sequence[Tab] = (),
     ):
-        self.path, self._num_demos, self._step_hz, self._other_tabs = path, num_demos, step_hz, other_tabs
+        self.path, self._num_demos, self._step_hz, self.other_tabs = path, num_demos, step_hz, other_tabs
         self._make_env = partial(mimic.make_env, mimic.load_task(task), engine, num_envs=1)
         self.env = self._make_env()
         self.result: RunResult | None = None
@@ -40,7 +41,7 @@ class Recording:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
-        second, tabs = self._make_env, self._other_tabs
+        second, tabs = self._make_env, self.other_tabs
         page = opened_page(self.env, self.path, self._num_demos, "127.0.0.1", 0, (), second, other_tabs=tabs)
         with page as (self.tab, self.server):
             self._started.set()

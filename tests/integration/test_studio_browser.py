@@ -663,7 +663,7 @@ def test_strip_counts_what_the_tab_watch_counts(checking: tuple[Page, Recording,
 
 
 def test_end_of_a_step_leads_to_the_next_one_on_each_tab(checking: tuple[Page, Recording, Path]) -> None:
-    page, _, go = checking
+    page, recording, go = checking
     click(page, "[data-tab=watch]")
     page.wait_for(seen("#run_generate"))
     assert page.evaluate(seen("#run_command")) is None, "the page generates without a terminal"
@@ -672,13 +672,12 @@ def test_end_of_a_step_leads_to_the_next_one_on_each_tab(checking: tuple[Page, R
     page.wait_for(f"{PATH}.running.includes('check')")
     go.touch()
     page.wait_for(f"{seen('#news_text')} === 'The demos are checked: 0 errors, 0 warnings, 1 note.'")
-    shown = page.evaluate(f"{PATH}.steps.map(({{ name, state }}) => ({{ name, state }}))")
-    record = f"{PATH}.steps.find(({{ name }}) => name === 'record').state"
-    page.evaluate(f"{record} = 'running', {PATH}.dropNews({{ record: 'running' }})")
-    assert page.evaluate(seen("#news")), shown
-    page.evaluate(f"{PATH}.dropNews({{ record: 'done' }})")
-    assert page.evaluate(seen("#news")) is None, "demos are recorded again"
-    page.evaluate(f"{record} = 'done', {PATH}.news.hidden = false")
+    path = recording.other_tabs[-1]
+    assert isinstance(path, PathTab)
+    path.recorded = lambda: Recorded((0,), 5, False)
+    page.wait_for(f"{seen('#news')} === undefined")
+    path.recorded = lambda: Recorded((0,), 1, True)
+    page.wait_for(f"{seen('#news_text')} === 'The recording has ended: 1 of 1 demo.'")
     click(page, "#news_next")
     assert page.evaluate(seen("#path_card h2")) == "Generate"
     assert page.evaluate(seen("#news")) is None
