@@ -362,6 +362,7 @@ PICTURE_END = """(() => {
         ((844, 390), True),
         ((390, 780), True),
         ((780, 390), True),
+        ((740, 360), True),
     ],
 )
 def test_page_is_readable_and_nothing_overlaps(
@@ -378,6 +379,22 @@ def test_page_is_readable_and_nothing_overlaps(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("document.getElementById('canvas').clientHeight") > (280 if size[0] == 844 else 120)
     assert page.evaluate(PICTURE_END) >= 12, "the caption does not cover the picture"
+
+
+@pytest.mark.parametrize("size", [(667, 375), (740, 360), (844, 390)])
+def test_on_a_phone_on_its_side_the_panel_is_beside_the_scene_and_the_steps_have_room(
+    size: tuple[int, int], browser: Browser, recording: Recording
+) -> None:
+    opened(browser, recording, size, is_phone=True)
+    page = browser.page(recording.url, *size, is_phone=True)
+    page.wait_for("document.getElementById('take')?.checkVisibility()")
+    panel, view = (
+        page.evaluate(f"document.getElementById('{name}').getBoundingClientRect().toJSON()") for name in ("panel", "view")
+    )
+    assert panel["left"] >= view["right"] and panel["right"] == size[0] and panel["bottom"] == size[1]
+    assert view["height"] > 0.8 * size[1]
+    assert not page.evaluate("document.getElementById('control').checkVisibility()"), "the steps need its room"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_shown_tab_is_colored_under_the_pointer_too(browser: Browser, recording: Recording) -> None:
