@@ -280,7 +280,7 @@ export class Tab {
     show(title, ` ${TITLES[name]}`);
     show(more, shown ? ` · ${shown}` : "");
     each.dataset.state = isStopped ? "warn" : LOOKS[state];
-    each.title = `${symbol.textContent}${title.textContent}${step.figure ? ` · ${step.figure}` : ""}`;
+    each.title = `${symbol.textContent}${title.textContent}${step.figure ? ` · ${this.figureOf(step)}` : ""}`;
     each.dataset.next = String(isNext);
     if (isNext) each.setAttribute("aria-current", "step");
     else each.removeAttribute("aria-current");
