@@ -210,8 +210,8 @@ class _Rows:
             values = view.demo.subtask_term_signals.get(config.subtask_term_signal or "")
             for step in [] if values is None else rising_steps(values)[:5].tolist():
                 self._axes.plot([step, step], [top, top + _BAR], color=CELL_INK, linewidth=1.3)
-                signal = printable(config.subtask_term_signal)
-                self._text(4, top + 5 + 7 * (index % 3), signal, x=step, size=SMALL, color=CELL_INK)
+                signal, ground = printable(config.subtask_term_signal), {"facecolor": _UNKNOWN, "linewidth": 0, "pad": 0.5}
+                self._text(4, top + 5 + 7 * (index % 3), signal, x=step, size=SMALL, color=CELL_INK, bbox=ground)
 
     def _findings(self, found: Sequence[DemoFinding], eef_names: Sequence[str], first_bar: float) -> None:
         """Draw a triangle above the step of each finding. Of more than three at a step, only the worst are shown."""
