@@ -141,8 +141,9 @@ def worker_job(cfg: GenerateCfg) -> WorkerJob:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # Ray reserves one CPU for a worker, on a node whose number of cores is not known here.
     share = max(1, cores // cfg.num_workers) if cfg.ray_address is None else 1
-    robosuite = replace(cfg.sim.robosuite, num_processes=cfg.sim.robosuite.num_processes or share)
-    sim = replace(cfg.sim, engine=engine, num_threads=cfg.sim.num_threads or share, robosuite=robosuite)
+    sim = replace(cfg.sim, engine=engine, num_threads=cfg.sim.num_threads or share)
+    if engine == "robosuite":
+        sim.robosuite = replace(sim.robosuite, num_processes=sim.robosuite.num_processes or share)
     # A worker sees one GPU only, whatever its number is here.
     device = "cuda:0" if uses_gpus(cfg) else cfg.device
     return WorkerJob(replace(cfg, sim=sim, device=device), tuple(task_dirs()[1:]), program.config_dirs)
