@@ -126,7 +126,7 @@ def test_recorder_terms_of_a_task_become_datasets(tmp_path: Path) -> None:
             np.testing.assert_array_equal(demo["commands/opens"], actions[:, 6] > 0)
             np.testing.assert_array_equal(demo["obs/joint_pos_twice"][:-1], 2 * joint_pos[1:])
             fingers = demo["finger_pos"][:]
-            assert fingers.shape == (len(actions), 5, 2)
+            assert fingers.shape == (len(actions), 3, 2), "one value per physics step"
             # Isaac Lab calls the terms before it updates the scene: the first value of a step is the state before the step.
             np.testing.assert_array_equal(fingers[1:, 0], demo["states/articulation/robot/joint_position"][:-1, -2:])
             ketchup = demo["initial_state/rigid_object/ketchup/root_pose"][:, :3]
