@@ -15,7 +15,8 @@ from isaaclab_mimic_ext.command_lines import as_comment, quoted, same_command_li
 from isaaclab_mimic_ext.commands import collect as collect_command
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import CollectCfg, GenerateCfg
-from isaaclab_mimic_ext.config.commands import BLOCK_SIZE, CollectDataGenCfg
+from isaaclab_mimic_ext.config.cluster import CollectDataGenCfg
+from isaaclab_mimic_ext.config.commands import BLOCK_SIZE
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, MoreBlocksNeeded, OutputError
 from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.files.writing import create_folder, write_errors, write_text

@@ -1,5 +1,6 @@
 """Typed configuration: schemas of tasks and commands, and checks of their values."""
 
+from isaaclab_mimic_ext.config.cluster import CollectCfg
 from isaaclab_mimic_ext.config.commands import (
     SCRIPT_SCHEMAS,
     SCRIPT_VERBS,
@@ -7,7 +8,6 @@ from isaaclab_mimic_ext.config.commands import (
     CheckDemosCfg,
     CheckedTaskCfg,
     CheckEngineCfg,
-    CollectCfg,
     GenerateCfg,
     RecordDemosCfg,
     RegenerateCfg,

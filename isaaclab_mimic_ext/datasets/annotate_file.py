@@ -9,7 +9,13 @@ from typing import Any
 from isaaclab_mimic_ext.config import AnnotateDemosCfg, FileCfg, MimicEnvCfg
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
 from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate
-from isaaclab_mimic_ext.datasets.annotated_from import ANNOTATED_DEMOS, ANNOTATED_FROM, contents_as_text, contents_of
+from isaaclab_mimic_ext.datasets.annotated_from import (
+    ANNOTATED_DEMOS,
+    ANNOTATED_FROM,
+    Contents,
+    contents_as_text,
+    contents_of,
+)
 from isaaclab_mimic_ext.datasets.marks import DemoMarks, actions_digest, check_owner, read_marks
 from isaaclab_mimic_ext.datasets.replay import AfterStep, read_demos, read_provenance
 from isaaclab_mimic_ext.datasets.replay_progress import ReplayProgress
@@ -100,16 +106,19 @@ def annotate_file(
         raise MimicError(
             f"{input_file}: {counted(len(recorded), 'demo was', 'demos were')} rejected (reasons above); no file was written"
         )
-    own = {ANNOTATED_FROM: Path(input_file).name, ANNOTATED_DEMOS: contents_as_text(contents)}
-    # Without the number of attempts of the recording: the file of the same demos and marks must stay the same.
-    attributes = {name: value for name, value in {**read_provenance(input_file), **own}.items() if name != "num_attempts"}
-    file_options = attributes, options.compression, options.format_version, overwrite
+    file_options = _attributes(Path(input_file), contents), options.compression, options.format_version, overwrite
     env_args = _env_args(env, input_file)
     with write_errors(output, errors=HDF5_ERRORS):
         file = DatasetFile(output, env_args, *file_options)
     _write(accepted, file, _renamed_masks(input_file, [annotation.demo.name for annotation in accepted]))
     log.info("Annotated %d of %s; saved to %s", len(accepted), counted(len(recorded), "demo"), output)
     return annotations
+
+
+def _attributes(recording: Path, contents: Contents) -> dict[str, Any]:
+    """Attributes of an annotated file: it stays the same as long as the demos of its recording and their marks do."""
+    own = {ANNOTATED_FROM: recording.name, ANNOTATED_DEMOS: contents_as_text(contents)}
+    return {name: value for name, value in {**read_provenance(recording), **own}.items() if name != "num_attempts"}
 
 
 def _without_left_out(recorded: list[Demo], marks: Mapping[str, DemoMarks], place: str) -> list[Demo]:

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from isaaclab_mimic_ext.task.definition import Arm, Task
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.task.definition import Arm, SceneState, Task
 
 ENGINE = "robosuite"
 
@@ -30,3 +33,17 @@ class RobosuiteTask(Task):
     """Bodies of MuJoCo that robosuite places in the model and not by a joint; their poses are recorded with the joints."""
     options: Mapping[str, Any] = {}
     """Further arguments of `robosuite.make`."""
+
+    def is_held(self, scene: SceneState, max_distance: float, max_gap_error: float) -> Tensor:
+        """Return whether the only arm holds the object that it can grasp (`graspable`), (N,) bool.
+
+        Args:
+            max_distance: largest distance of the grip site from the grip of the held object [m].
+            max_gap_error: largest difference between the gap of the fingers and the width of the held object [m].
+        """
+        ((item,),) = self.graspable().values()
+        pose = scene.object_pose[:, self.object_id(item.object_name)]
+        grip = pose[:, :3, 3] + (pose[:, :3, :3] * pose.new_tensor(item.grip_pos)).sum(-1)
+        distance = torch.linalg.vector_norm(scene.eef_pose[:, 0, :3, 3] - grip, dim=-1)
+        gap = scene.finger_pos[:, 0].sum(-1)
+        return (distance < max_distance) & ((gap - 2 * item.half_width).abs() < max_gap_error)

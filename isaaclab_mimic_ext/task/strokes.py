@@ -89,6 +89,16 @@ class Hand:
         self.close()
         self.wait(habit["close_wait"])
 
+    def pick_up(self, goal: Tensor, habit: Mapping[str, Tensor]) -> None:
+        """Wait, grasp at `goal` (D, C) from above (`grasp`), and lift.
+
+        Args:
+            habit: name -> (D,): those of `grasp`, `start_wait`, `lift_time` [frames], `hover_height`, `lift_height` [m].
+        """
+        self.wait(habit["start_wait"])
+        self.grasp(raised(goal, habit["hover_height"]), goal, habit)
+        self.move_to(raised(goal, habit["lift_height"]), habit["lift_time"])
+
     def place(self, above: Tensor, goal: Tensor, habit: Mapping[str, Tensor]) -> None:
         """Move to `above` (D, C), rest, descend to `goal` (D, C), open the gripper, and retreat upward.
 

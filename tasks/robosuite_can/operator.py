@@ -64,9 +64,7 @@ def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draw
     release[:, :2] = tray[:, :2, 3] + tray.new_tensor(COMPARTMENT) + offset
     release[:, 2] += habit["release_height"]
 
-    hand.wait(habit["start_wait"])
-    hand.grasp(raised(grasp, habit["hover_height"]), grasp, habit)
-    hand.move_to(raised(grasp, habit["lift_height"]), habit["lift_time"])
+    hand.pick_up(grasp, habit)
     hand.place(raised(release, habit["lift_height"]), release, habit)
     hand.wait(habit["end_wait"])
     return hand.plan(tremor(draws, habit["tremor"], MAX_FRAMES))

@@ -72,11 +72,7 @@ class RobosuiteCan(RobosuiteTask):
 
     @once_per_scene
     def _is_held(self, scene: SceneState) -> Tensor:
-        can = scene.object_pose[:, 0]
-        grip = can[:, :3, 3] + GRIP_HEIGHT * can[:, :3, 2]
-        distance = torch.linalg.vector_norm(scene.eef_pose[:, 0, :3, 3] - grip, dim=-1)
-        gap = scene.finger_pos[:, 0].sum(-1)
-        return (distance < GRASP_DISTANCE) & ((gap - 2 * RADIUS).abs() < GRIP_TOLERANCE)
+        return self.is_held(scene, GRASP_DISTANCE, GRIP_TOLERANCE)
 
     @once_per_scene
     def _is_in_bin(self, scene: SceneState) -> Tensor:

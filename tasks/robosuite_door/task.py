@@ -70,11 +70,7 @@ class RobosuiteDoor(RobosuiteTask):
 
     @once_per_scene
     def _is_held(self, scene: SceneState) -> Tensor:
-        handle = scene.object_pose[:, 2]
-        grip = handle[:, :3, 3] + (handle[:, :3, :3] * handle.new_tensor(GRIP)).sum(-1)
-        distance = torch.linalg.vector_norm(scene.eef_pose[:, 0, :3, 3] - grip, dim=-1)
-        gap = scene.finger_pos[:, 0].sum(-1)
-        return (distance < GRASP_DISTANCE) & ((gap - 2 * HANDLE_HALF).abs() < GRIP_TOLERANCE)
+        return self.is_held(scene, GRASP_DISTANCE, GRIP_TOLERANCE)
 
     def _handle_angle(self, scene: SceneState) -> Tensor:
         """Angle by which the end of the handle is turned up, (N,) [rad]."""

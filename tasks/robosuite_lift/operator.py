@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task.strokes import Hand, HandPlan, draw_habits, hand_coordinates, raised, tremor
+from isaaclab_mimic_ext.task.strokes import Hand, HandPlan, draw_habits, hand_coordinates, tremor
 from isaaclab_mimic_ext.tasks.robosuite_lift.task import HALF_SIZE, TABLE_HEIGHT
 from isaaclab_mimic_ext.tasks.robosuite_stack.operator import nearest_side
 
@@ -50,9 +50,7 @@ def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draw
     grasp[:, 2] = TABLE_HEIGHT + HALF_SIZE[2] + habit["grasp_height"]
     grasp[:, 3] = nearest_side(cube, hand.goal[:, 3]) + habit["grasp_yaw"]
 
-    hand.wait(habit["start_wait"])
-    hand.grasp(raised(grasp, habit["hover_height"]), grasp, habit)
-    hand.move_to(raised(grasp, habit["lift_height"]), habit["lift_time"])
+    hand.pick_up(grasp, habit)
     hand.wait(habit["end_wait"])
     hand.open()  # after the demo
     return hand.plan(tremor(draws, habit["tremor"], MAX_FRAMES))

@@ -2,7 +2,6 @@
 
 # N envs
 
-import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.task.definition import Graspable, SceneObject, SceneState
@@ -39,9 +38,7 @@ class RobosuiteLift(RobosuiteTask):
 
     def signals(self, scene: SceneState) -> dict[str, Tensor]:
         """Term signal `grasp`: the gripper holds the cube. Name -> (N,) bool."""
-        distance = torch.linalg.vector_norm(scene.eef_pose[:, 0, :3, 3] - scene.object_pose[:, 0, :3, 3], dim=-1)
-        gap = scene.finger_pos[:, 0].sum(-1)
-        return {"grasp": (distance < GRASP_DISTANCE) & ((gap - 2 * HALF_SIZE[0]).abs() < GRIP_TOLERANCE)}
+        return {"grasp": self.is_held(scene, GRASP_DISTANCE, GRIP_TOLERANCE)}
 
     def success(self, scene: SceneState) -> Tensor:
         """Return whether the cube is lifted, (N,) bool."""

@@ -66,9 +66,7 @@ def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draw
     release[:, 2] = lower[:, 2, 3] + HALF_A + HALF_B + habit["grasp_height"] + habit["release_height"]
     release[:, 3] = nearest_side(lower, grasp[:, 3])
 
-    hand.wait(habit["start_wait"])
-    hand.grasp(raised(grasp, habit["hover_height"]), grasp, habit)
-    hand.move_to(raised(grasp, habit["lift_height"]), habit["lift_time"])
+    hand.pick_up(grasp, habit)
     hand.place(raised(release, habit["hover_height"]), release, habit)
     hand.wait(habit["end_wait"])
     return hand.plan(tremor(draws, habit["tremor"], MAX_FRAMES))

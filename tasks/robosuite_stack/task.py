@@ -2,7 +2,6 @@
 
 # N envs
 
-import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.task.definition import Graspable, SceneObject, SceneState
@@ -59,9 +58,7 @@ class RobosuiteStack(RobosuiteTask):
         return {"robot0": (Graspable("cubeA", half_width=HALF_A),)}
 
     def _is_held(self, scene: SceneState) -> Tensor:
-        distance = torch.linalg.vector_norm(scene.eef_pose[:, 0, :3, 3] - scene.object_pose[:, 0, :3, 3], dim=-1)
-        gap = scene.finger_pos[:, 0].sum(-1)
-        return (distance < GRASP_DISTANCE) & ((gap - 2 * HALF_A).abs() < GRIP_TOLERANCE)
+        return self.is_held(scene, GRASP_DISTANCE, GRIP_TOLERANCE)
 
     def _is_on(self, scene: SceneState) -> Tensor:
         offset = scene.object_pose[:, 0, :3, 3] - scene.object_pose[:, 1, :3, 3]

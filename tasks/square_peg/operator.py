@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task.strokes import Hand, HandPlan, draw_habits, hand_coordinates, raised, tremor
+from isaaclab_mimic_ext.task.strokes import Hand, HandPlan, draw_habits, hand_coordinates, tremor
 from isaaclab_mimic_ext.tasks.square_peg.task import GRIP, PEG_HEIGHT, THICKNESS
 
 MAX_FRAMES = 400
@@ -86,9 +86,7 @@ def plan_with(
     above = release.clone()
     above[:, 2] = PEG_HEIGHT + THICKNESS + 0.03
 
-    hand.wait(habit["start_wait"])
-    hand.grasp(raised(grasp, habit["hover_height"]), grasp, habit)
-    hand.move_to(raised(grasp, habit["lift_height"]), habit["lift_time"])
+    hand.pick_up(grasp, habit)
     hand.place(above, release, habit)
     hand.wait(habit["end_wait"])
     return hand.plan(tremor(draws, habit["tremor"], MAX_FRAMES))

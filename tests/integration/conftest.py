@@ -1,4 +1,4 @@
-"""What the tests of runs that are killed and resumed share."""
+"""What the tests of runs that are killed and resumed share, and the browser of the tests of pages."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.run.session import RunFolder
+from tests.browser import Browser, open_browser
 from tests.faults import ForkServer, open_fork_server
 from tests.runs import PATIENT, SHAKY, TARGET, run
 
@@ -21,6 +22,12 @@ def arguments(kinematic_source: Path) -> list[str]:
     """The command line of a run."""
     quiet = ("video=false", "progress=false")
     return ["sim=kinematic", f"input_file={kinematic_source}", *quiet, "num_envs=8", TARGET, SHAKY, PATIENT]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

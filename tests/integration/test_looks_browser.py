@@ -1,6 +1,5 @@
 """The written pages in Chromium, in both color schemes, on a desktop and on a phone: contrast, size of text, width."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import isaaclab_mimic_ext as mimic
 from isaaclab_mimic_ext.report.run_page import Heading, render_run_page
 from isaaclab_mimic_ext.run.trial_records import read_records
 from tests import requires
-from tests.browser import PROGRAM, Browser, open_browser
+from tests.browser import PROGRAM, Browser
 from tests.forked_scripts import ROOT, run_mimic
 from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg
@@ -24,12 +23,6 @@ CHECKS = (ROOT / "tests/page_checks.js").read_text()
 NOISE = [f"subtask_configs.franka.{index}.action_noise={noise}" for index, noise in enumerate((0.25, 0.5, 0.3, 0.3))]
 PAGES = ("report", "demo", "check")
 LEAST_CONTRAST, LEAST_SIZE = 4.5, 9.0
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

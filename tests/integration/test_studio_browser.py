@@ -22,7 +22,7 @@ from isaaclab_mimic_ext.studio.path_tab import PathTab
 from isaaclab_mimic_ext.studio.server import StudioServer
 from isaaclab_mimic_ext.studio.watch_tab import WatchTab
 from tests import requires
-from tests.browser import PROGRAM, Browser, Page, open_browser
+from tests.browser import PROGRAM, Browser, Page
 from tests.processes import HANG_S
 from tests.studio_person import BottleMover
 from tests.studio_recording import Recording
@@ -37,12 +37,6 @@ TAB = "studio.tabs.get('record')"
 READY = f"window.studio && studio.hasControl && {TAB}?.state && {TAB}.step !== undefined"
 SMALL = (480, 320)
 """Size of a page that is drawn without a GPU."""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from isaaclab_mimic_ext.envs.factory import config_of
 from isaaclab_mimic_ext.studio.mark_jobs import MarkSettings
 from isaaclab_mimic_ext.studio.mark_session import make_marking
 from tests import requires
-from tests.browser import PROGRAM, Browser, Page, open_browser
+from tests.browser import PROGRAM, Browser, Page
 from tests.studio_marking import MarkPage, make_task_env, record_demos
 from tests.studio_recording import Recording
 
@@ -28,12 +28,6 @@ SMALL = (480, 320)
 SIGNALS = ("reach", "grasp", "lift", "place")
 STATE = "document.querySelector('[data-demo=demo_0] .state').textContent"
 HINT = "document.getElementById('mark_hint').textContent"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from isaaclab_mimic_ext.run.session import RunFolder
 from isaaclab_mimic_ext.studio.live_grid import encode_grid, grid_poses
 from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
-from tests.browser import PROGRAM, Browser, Page, open_browser
+from tests.browser import PROGRAM, Browser, Page
 from tests.kinematic_sources import make_kinematic_env
 from tests.runs import run_cfg
 from tests.watching_person import Watched, opened_watch
@@ -31,12 +31,6 @@ pytestmark = [
 TAB = "studio.tabs.get('watch')"
 CARD = "document.querySelector('#watch_start .card')"
 CHECKS = (Path(__file__).parents[1] / "page_checks.js").read_text()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
